@@ -1,0 +1,117 @@
+package dbtest
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/inventiv-it-for-ai/inventiv/db"
+	"github.com/inventiv-it-for-ai/inventiv/db/cluster"
+	"github.com/inventiv-it-for-ai/inventiv/migrations"
+)
+
+// Server is a PostgreSQL of one test's own, to be stopped, frozen and killed.
+// Its database has all migrations applied.
+type Server struct {
+	t   testing.TB
+	dir string
+	c   *cluster.Cluster
+}
+
+// NewServer starts a server for t and ends it after t.
+func NewServer(t testing.TB) *Server {
+	t.Helper()
+	dir, err := os.MkdirTemp(memory(), "inventiv-own-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server's account must enter it
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s := &Server{t: t, dir: filepath.Join(dir, "pg")}
+	s.Start()
+	t.Cleanup(s.Stop)
+	pool := open(t, s.URL())
+	if _, err := db.Migrate(t.Context(), pool, migrations.FS); err != nil {
+		t.Fatalf("migrate: %v", err)
+	}
+	pool.Close()
+	return s
+}
+
+// URL returns the connection string; it stays the same over restarts.
+func (s *Server) URL() string { return s.c.URL() }
+
+// Start starts the server again after Stop.
+func (s *Server) Start() {
+	s.t.Helper()
+	c, err := cluster.Start(context.WithoutCancel(s.t.Context()), cluster.Config{
+		Dir: s.dir, Extra: speed, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		s.t.Fatalf("start a server: %v", err)
+	}
+	s.c = c
+}
+
+// Stop shuts the server down: every connection is cut. It may be called twice.
+func (s *Server) Stop() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), time.Minute)
+	defer cancel()
+	s.Thaw()
+	if err := s.c.Stop(ctx); err != nil {
+		s.t.Errorf("stop the server: %v", err)
+	}
+}
+
+// Crash kills the server as pg_ctl stop -m immediate does; it comes back by
+// itself after crash recovery.
+func (s *Server) Crash() { s.signal(syscall.SIGQUIT) }
+
+// Freeze stops every process of the server without ending them: connections
+// stay open and nobody answers.
+func (s *Server) Freeze() { s.signalGroup(syscall.SIGSTOP) }
+
+// Thaw ends Freeze.
+func (s *Server) Thaw() { s.signalGroup(syscall.SIGCONT) }
+
+func (s *Server) signal(sig syscall.Signal) {
+	if pid := s.pid(); pid > 0 {
+		_ = syscall.Kill(pid, sig)
+	}
+}
+
+// signalGroup reaches the postmaster and, as each backend has a group of its
+// own, every child of it.
+func (s *Server) signalGroup(sig syscall.Signal) {
+	pid := s.pid()
+	if pid <= 0 {
+		return
+	}
+	_ = syscall.Kill(pid, sig)
+	children, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "task", strconv.Itoa(pid), "children"))
+	for _, child := range strings.Fields(string(children)) {
+		if n, err := strconv.Atoi(child); err == nil {
+			_ = syscall.Kill(n, sig)
+		}
+	}
+}
+
+func (s *Server) pid() int {
+	text, err := os.ReadFile(filepath.Join(s.dir, "data", "postmaster.pid"))
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.Atoi(strings.Split(string(text), "\n")[0])
+	if err != nil {
+		return 0
+	}
+	return n
+}
