@@ -7,19 +7,21 @@ CREATE TABLE instance.deployments (
   name            text NOT NULL CHECK (name ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'),
   model_id        uuid NOT NULL REFERENCES catalog.models ON DELETE RESTRICT,
   model           text NOT NULL, -- its name, as clients send it
+  kind            text NOT NULL CHECK (kind IN ('chat', 'embedding')),
+  volume_gb       integer NOT NULL CHECK (volume_gb >= 0),
   offers          text[] NOT NULL CHECK (cardinality(offers) > 0), -- provider/zone/type, in order of preference
   min_replicas    integer NOT NULL CHECK (min_replicas BETWEEN 0 AND 100),
   max_replicas    integer NOT NULL CHECK (max_replicas BETWEEN 1 AND 100),
-  engine          jsonb NOT NULL DEFAULT '{}', -- wire.EngineSpec
+  engine          jsonb NOT NULL, -- wire.EngineSpec without its environment
+  engine_env      bytea,          -- its environment, sealed: it may hold secrets
   stopped         boolean NOT NULL DEFAULT false, -- its owner wants no replica now
   created_by      text NOT NULL,
   created_at      timestamptz NOT NULL DEFAULT now(),
   deleted_at      timestamptz,
   reason          text NOT NULL DEFAULT '', -- why it is not as wanted; empty when it is
   message         text NOT NULL DEFAULT '', -- the same for people
+  retry_from      timestamptz NOT NULL DEFAULT now(), -- failures before it do not count
   due_at          timestamptz NOT NULL DEFAULT now(),
-  lease_until     timestamptz NOT NULL DEFAULT 'epoch',
-  lease_epoch     bigint NOT NULL DEFAULT 0,
   CHECK (min_replicas <= max_replicas)
 );
 CREATE UNIQUE INDEX deployments_name_key ON instance.deployments (organisation_id, name) WHERE deleted_at IS NULL;
@@ -35,10 +37,17 @@ CREATE TABLE instance.instances (
   zone               text NOT NULL,
   type               text NOT NULL,
   price_per_hour     numeric(20, 9) NOT NULL, -- EUR, frozen at creation
-  engine             jsonb NOT NULL DEFAULT '{}',
+  volume_gb          integer NOT NULL,
   state              text NOT NULL CHECK (state IN ('provisioning', 'booting', 'installing', 'starting', 'ready',
                        'draining', 'terminating', 'terminated', 'archived', 'provisioning_failed', 'startup_failed', 'failed')),
-  desired            text NOT NULL DEFAULT 'ready' CHECK (desired IN ('ready', 'terminated')),
+  desired            text NOT NULL DEFAULT 'ready' CHECK (desired IN (
+                       'ready',        -- serve
+                       'replaced',     -- serve until a replacement is ready, then drain
+                       'drained',      -- finish what runs, then end
+                       'terminated')), -- end now
+  desired_reason     text NOT NULL DEFAULT '', -- why it is to end, typed
+  desired_message    text NOT NULL DEFAULT '', -- the same for people
+  reinstall          boolean NOT NULL DEFAULT false, -- its owner wants the agent installed anew
   connectivity       text NOT NULL DEFAULT 'lost' CHECK (connectivity IN ('online', 'suspect', 'lost')),
   eligibility        text NOT NULL DEFAULT 'eligible' CHECK (eligibility IN ('eligible', 'cordoned')),
   step               text NOT NULL DEFAULT '', -- the step in progress, see steps
@@ -48,9 +57,10 @@ CREATE TABLE instance.instances (
   generation         integer NOT NULL DEFAULT 1, -- one more at each reinstall
   attempts           integer NOT NULL DEFAULT 0, -- of the step in progress
   state_since        timestamptz NOT NULL DEFAULT now(),
-  deadline_at        timestamptz NOT NULL,       -- of the state; passing it fails or retries, never silently
+  deadline_at        timestamptz,                -- of a state that waits; passing it fails or retries, never silently
   provider_server_id text NOT NULL DEFAULT '',
   address            text NOT NULL DEFAULT '',
+  flag               text NOT NULL DEFAULT '', -- typed: somebody has to look at it
   created_by         text NOT NULL,
   created_at         timestamptz NOT NULL DEFAULT now(),
   ready_at           timestamptz,
@@ -60,7 +70,7 @@ CREATE TABLE instance.instances (
   lease_until        timestamptz NOT NULL DEFAULT 'epoch',
   lease_epoch        bigint NOT NULL DEFAULT 0
 );
-CREATE INDEX instances_due_idx ON instance.instances (due_at) WHERE state <> 'archived';
+CREATE INDEX instances_due_idx ON instance.instances (due_at) WHERE state NOT IN ('terminated', 'archived');
 CREATE INDEX instances_organisation_idx ON instance.instances (organisation_id, created_at DESC);
 CREATE INDEX instances_deployment_idx ON instance.instances (deployment_id);
 
@@ -102,6 +112,9 @@ CREATE TABLE instance.operations (
   settled_at  timestamptz
 );
 CREATE INDEX operations_instance_idx ON instance.operations (instance_id, planned_at);
+-- What is not settled is not asked for a second time.
+CREATE UNIQUE INDEX operations_open_key ON instance.operations (instance_id, kind, target)
+  WHERE status IN ('planned', 'sent', 'ambiguous');
 
 -- Everything a provider bills for an instance, from created to verified gone.
 -- finops turns each row into a charge.
@@ -134,10 +147,13 @@ CREATE TABLE instance.authorities (
 -- An instance as its agent reports it.
 CREATE TABLE instance.nodes (
   instance_id        uuid PRIMARY KEY REFERENCES instance.instances ON DELETE RESTRICT,
+  generation         integer NOT NULL DEFAULT 1, -- the installation that the token below belongs to
   join_token_hash    bytea,
   join_expires_at    timestamptz,
+  join_key           bytea, -- SHA-256 of the public key the token admitted; null while it is unused
   join_used_at       timestamptz,
   certificate_serial text NOT NULL DEFAULT '',
+  previous_serial    text NOT NULL DEFAULT '', -- good until the renewed certificate has been seen
   certificate_until  timestamptz,
   joined_at          timestamptz,
   agent_version      text NOT NULL DEFAULT '',
@@ -162,6 +178,13 @@ CREATE TABLE instance.samples (
   net_tx      bigint,
   tokens      bigint, -- tokens generated since the engine started
   PRIMARY KEY (instance_id, at)
+);
+
+-- Work that one replica at a time does: claimed when due, given up with its lease.
+CREATE TABLE instance.passes (
+  name        text PRIMARY KEY,
+  due_at      timestamptz NOT NULL DEFAULT now(),
+  lease_until timestamptz NOT NULL DEFAULT 'epoch'
 );
 
 -- +goose Down

@@ -1,0 +1,410 @@
+-- Deployments ---------------------------------------------------------------
+
+-- name: InsertDeployment :exec
+INSERT INTO instance.deployments (id, organisation_id, name, model_id, model, kind, volume_gb, offers,
+    min_replicas, max_replicas, engine, engine_env, created_by)
+VALUES (@id, @organisation_id, @name, @model_id, @model, @kind, @volume_gb, @offers,
+    @min_replicas, @max_replicas, @engine, @engine_env, @created_by);
+
+-- name: Deployments :many
+-- Deployments lists an organisation's deployments with the replicas that are
+-- meant to serve, and those of them that do.
+SELECT sqlc.embed(d),
+    count(i.id) FILTER (WHERE i.desired = 'ready' AND i.state IN ('provisioning', 'booting', 'installing', 'starting', 'ready')) AS live,
+    count(i.id) FILTER (WHERE i.desired IN ('ready', 'replaced') AND i.state = 'ready') AS ready
+  FROM instance.deployments d
+  LEFT JOIN instance.instances i ON i.deployment_id = d.id
+ WHERE d.organisation_id = @organisation_id AND d.deleted_at IS NULL
+   AND (@ref::text = '' OR d.name = @ref::text OR d.id::text = @ref::text)
+ GROUP BY d.id
+ ORDER BY d.name;
+
+-- name: LockDeployment :one
+SELECT sqlc.embed(d) FROM instance.deployments d
+ WHERE d.organisation_id = @organisation_id AND d.deleted_at IS NULL
+   AND (d.name = @ref::text OR d.id::text = @ref::text)
+   FOR UPDATE;
+
+-- name: ChangeDeployment :exec
+UPDATE instance.deployments
+   SET min_replicas = @min_replicas, max_replicas = @max_replicas, stopped = @stopped,
+       retry_from = CASE WHEN @forgive::boolean THEN now() ELSE retry_from END, due_at = now()
+ WHERE id = @id AND organisation_id = @organisation_id;
+
+-- name: DeleteDeployment :exec
+UPDATE instance.deployments SET deleted_at = now(), reason = '', message = ''
+ WHERE id = @id AND organisation_id = @organisation_id;
+
+-- name: LockDueDeployment :one
+-- LockDueDeployment holds the deployment whose turn it is; another replica's is
+-- left to it.
+SELECT sqlc.embed(d), now()::timestamptz AS now FROM instance.deployments d
+ WHERE d.due_at <= now() AND d.deleted_at IS NULL
+ ORDER BY d.due_at LIMIT 1
+   FOR UPDATE SKIP LOCKED;
+
+-- name: DelayDeployment :exec
+UPDATE instance.deployments SET reason = @reason, message = @message,
+       due_at = now() + make_interval(secs => @after::float8)
+ WHERE id = @id;
+
+-- name: WakeDeployment :exec
+UPDATE instance.deployments SET due_at = now() WHERE id = @id AND deleted_at IS NULL;
+
+-- name: Replicas :many
+-- Replicas lists what exists of a deployment.
+SELECT id, name, state, desired, eligibility, reason, message, created_at
+  FROM instance.instances
+ WHERE deployment_id = @deployment_id AND state NOT IN ('terminated', 'archived')
+ ORDER BY created_at, id;
+
+-- name: Failures :one
+-- Failures counts the replicas that failed since the last one got ready.
+SELECT count(*) AS failures, coalesce(max(t.at), 'epoch')::timestamptz AS last_at
+  FROM instance.transitions t JOIN instance.instances i ON i.id = t.instance_id
+ WHERE i.deployment_id = @deployment_id
+   AND t.to_state IN ('provisioning_failed', 'startup_failed', 'failed')
+   AND t.at > @since::timestamptz
+   AND t.at > (SELECT coalesce(max(r.at), 'epoch') FROM instance.transitions r
+                 JOIN instance.instances j ON j.id = r.instance_id
+                WHERE j.deployment_id = @deployment_id AND r.to_state = 'ready');
+
+-- name: DeploymentEngine :one
+SELECT d.id, d.engine, d.engine_env FROM instance.deployments d
+  JOIN instance.instances i ON i.deployment_id = d.id
+ WHERE i.id = @instance_id;
+
+-- Instances -----------------------------------------------------------------
+
+-- name: InsertInstance :exec
+INSERT INTO instance.instances (id, organisation_id, deployment_id, name, model, provider, zone, type,
+    price_per_hour, volume_gb, state, step, progress, message, deadline_at, created_by)
+VALUES (@id, @organisation_id, @deployment_id, @name, @model, @provider, @zone, @type,
+    @price_per_hour, @volume_gb, @state, @step, @progress, @message, now() + make_interval(secs => @deadline::float8), @created_by);
+
+-- name: Want :exec
+-- Want records what is wanted of an instance; the reconciler makes it so.
+UPDATE instance.instances
+   SET desired = @desired, desired_reason = @reason, desired_message = @message, due_at = now()
+ WHERE id = @id;
+
+-- name: Instances :many
+SELECT sqlc.embed(i), d.name AS deployment, d.kind
+  FROM instance.instances i JOIN instance.deployments d ON d.id = i.deployment_id
+ WHERE i.organisation_id = @organisation_id
+   AND (@deployment::text = '' OR d.name = @deployment::text OR d.id::text = @deployment::text)
+   AND (cardinality(@states::text[]) = 0 OR i.state = ANY (@states::text[]))
+   AND (@archived::boolean OR i.state <> 'archived')
+   AND (@ref::text = '' OR i.name = @ref::text OR i.id::text = @ref::text)
+ ORDER BY i.created_at DESC, i.id DESC
+ LIMIT @lim;
+
+-- name: LockInstance :one
+SELECT sqlc.embed(i), d.name AS deployment, d.kind, (i.lease_until > now())::boolean AS leased
+  FROM instance.instances i JOIN instance.deployments d ON d.id = i.deployment_id
+ WHERE i.organisation_id = @organisation_id AND (i.name = @ref::text OR i.id::text = @ref::text)
+   FOR UPDATE OF i;
+
+-- name: SetEligibility :exec
+UPDATE instance.instances SET eligibility = @eligibility, flag = @flag
+ WHERE id = @id AND organisation_id = @organisation_id;
+
+-- name: AskReinstall :exec
+UPDATE instance.instances SET reinstall = true, due_at = now()
+ WHERE id = @id AND organisation_id = @organisation_id;
+
+-- name: MoveInstance :exec
+-- MoveInstance changes the state of an instance that no reconciler holds, and
+-- fences out one that thinks it does.
+UPDATE instance.instances
+   SET state = @state, step = @step, progress = @progress, reason = @reason, message = @message,
+       desired = @desired, generation = @generation, attempts = 0, state_since = now(),
+       deadline_at = now() + make_interval(secs => sqlc.narg('deadline')::float8),
+       provider_server_id = '', address = '', connectivity = 'lost', flag = '',
+       archived_at = CASE WHEN @state = 'archived' THEN now() ELSE archived_at END,
+       due_at = now(), lease_until = 'epoch', lease_epoch = lease_epoch + 1
+ WHERE id = @id;
+
+-- name: ClaimDue :many
+-- ClaimDue leases up to batch instances whose turn has come.
+WITH due AS (
+  SELECT i.id FROM instance.instances i
+   WHERE i.due_at <= now() AND i.lease_until <= now() AND i.state NOT IN ('terminated', 'archived')
+     AND i.id <> ALL (@skip::uuid[])
+   ORDER BY i.due_at LIMIT @batch::int
+     FOR UPDATE SKIP LOCKED)
+UPDATE instance.instances i
+   SET lease_until = now() + make_interval(secs => @lease::float8), lease_epoch = i.lease_epoch + 1
+  FROM due JOIN instance.instances j ON j.id = due.id JOIN instance.deployments d ON d.id = j.deployment_id
+ WHERE i.id = due.id
+RETURNING sqlc.embed(i), d.name AS deployment, d.kind, d.offers,
+    coalesce((d.engine ->> 'start_seconds')::int, 0)::int AS start_seconds, now()::timestamptz AS now;
+
+-- name: NextDue :one
+-- NextDue says whether an instance waits to be claimed now.
+SELECT EXISTS (SELECT FROM instance.instances i
+   WHERE i.due_at <= now() AND i.lease_until <= now() AND i.state NOT IN ('terminated', 'archived')
+     AND i.id <> ALL (@skip::uuid[]));
+
+-- name: Settle :execrows
+-- Settle writes what a step found out, unless somebody else has the lease now.
+-- What was asked for in the meantime is looked at at once.
+UPDATE instance.instances
+   SET state = @state, step = @step, progress = @progress, reason = @reason, message = @message,
+       generation = @generation, attempts = @attempts, provider = @provider, zone = @zone, type = @type,
+       price_per_hour = @price_per_hour, provider_server_id = @provider_server_id, address = @address,
+       state_since = CASE WHEN state <> @state THEN now() ELSE state_since END,
+       deadline_at = sqlc.narg('deadline_at'),
+       ready_at = CASE WHEN @state = 'ready' THEN coalesce(ready_at, now()) ELSE ready_at END,
+       terminated_at = CASE WHEN @state = 'terminated' THEN coalesce(terminated_at, now()) ELSE terminated_at END,
+       connectivity = CASE WHEN @offline::boolean THEN 'lost' ELSE connectivity END,
+       reinstall = reinstall AND NOT @reinstalled::boolean,
+       due_at = CASE WHEN desired <> @seen_desired OR reinstall <> @seen_reinstall THEN now()
+                     ELSE now() + make_interval(secs => @after::float8) END,
+       lease_until = 'epoch'
+ WHERE id = @id AND lease_epoch = @lease_epoch;
+
+-- name: InsertTransition :exec
+INSERT INTO instance.transitions (instance_id, seq, from_state, to_state, reason, message)
+SELECT @instance_id, coalesce(max(t.seq), 0) + 1, @from_state, @to_state, @reason, @message
+  FROM instance.transitions t WHERE t.instance_id = @instance_id;
+
+-- name: Transitions :many
+SELECT seq, from_state, to_state, reason, message, at FROM instance.transitions
+ WHERE instance_id = @instance_id ORDER BY seq;
+
+-- name: StartStep :exec
+INSERT INTO instance.steps (instance_id, generation, step) VALUES (@instance_id, @generation, @step)
+ON CONFLICT (instance_id, generation, step)
+DO UPDATE SET started_at = now(), ended_at = NULL, failed = false, detail = '';
+
+-- name: EndStep :exec
+UPDATE instance.steps SET ended_at = now(), failed = @failed, detail = @detail
+ WHERE instance_id = @instance_id AND generation = @generation AND step = @step AND ended_at IS NULL;
+
+-- name: NoteStep :exec
+UPDATE instance.steps SET detail = @detail
+ WHERE instance_id = @instance_id AND generation = @generation AND step = @step AND ended_at IS NULL;
+
+-- name: Steps :many
+SELECT generation, step, started_at, ended_at, failed, detail FROM instance.steps
+ WHERE instance_id = @instance_id ORDER BY generation, started_at, ended_at NULLS LAST;
+
+-- Operations ----------------------------------------------------------------
+
+-- name: PlanOperation :exec
+INSERT INTO instance.operations (id, instance_id, kind, target, status, epoch)
+VALUES (@id, @instance_id, @kind, @target, 'planned', @epoch)
+ON CONFLICT (instance_id, kind, target) WHERE status IN ('planned', 'sent', 'ambiguous') DO NOTHING;
+
+-- name: SendOperation :one
+-- SendOperation records, before anything is sent, that it is. There is no row
+-- when the lease is lost: then nothing may be sent.
+WITH holder AS (
+  SELECT i.id FROM instance.instances i WHERE i.id = @instance_id AND i.lease_epoch = @epoch AND i.lease_until > now() FOR UPDATE)
+INSERT INTO instance.operations (id, instance_id, kind, target, status, epoch, sent_at)
+SELECT @id, holder.id, @kind, @target, 'sent', @epoch, now() FROM holder
+ON CONFLICT (instance_id, kind, target) WHERE status IN ('planned', 'sent', 'ambiguous')
+DO UPDATE SET status = 'sent', sent_at = now(), epoch = excluded.epoch
+RETURNING id;
+
+-- name: SettleOperation :exec
+UPDATE instance.operations
+   SET status = @status, error = @error,
+       target = CASE WHEN @target::text <> '' THEN @target::text ELSE target END,
+       settled_at = CASE WHEN @status IN ('confirmed', 'absent') THEN now() END
+ WHERE id = @id AND status IN ('planned', 'sent', 'ambiguous');
+
+-- name: Operations :many
+SELECT id, kind, target, status, error, planned_at, sent_at, settled_at FROM instance.operations
+ WHERE instance_id = @instance_id ORDER BY planned_at, id;
+
+-- Resources -----------------------------------------------------------------
+
+-- name: SaveResource :execrows
+-- SaveResource records something billed; what is known already stays as it is.
+INSERT INTO instance.resources (id, instance_id, organisation_id, kind, provider, zone, provider_id, description, price_per_hour, created_at)
+VALUES (@id, @instance_id, @organisation_id, @kind, @provider, @zone, @provider_id, @description, @price_per_hour, @created_at)
+ON CONFLICT (provider, zone, provider_id) DO NOTHING;
+
+-- name: EndResource :execrows
+-- EndResource closes what the provider has answered to be gone.
+UPDATE instance.resources
+   SET gone_at = greatest(created_at, coalesce(sqlc.narg('at')::timestamptz, now())), updated_at = clock_timestamp()
+ WHERE id = @id AND gone_at IS NULL;
+
+-- name: InstanceResources :many
+SELECT r.id, r.instance_id, r.organisation_id, i.name AS instance, i.model, r.kind, r.provider, r.zone, r.provider_id,
+    r.description, r.price_per_hour, r.created_at, r.gone_at, r.updated_at
+  FROM instance.resources r JOIN instance.instances i ON i.id = r.instance_id
+ WHERE r.instance_id = @instance_id ORDER BY r.created_at, r.kind;
+
+-- name: ResourcesSince :many
+SELECT r.id, r.instance_id, r.organisation_id, i.name AS instance, i.model, r.kind, r.provider, r.zone, r.provider_id,
+    r.description, r.price_per_hour, r.created_at, r.gone_at, r.updated_at
+  FROM instance.resources r JOIN instance.instances i ON i.id = r.instance_id
+ WHERE r.updated_at >= @since ORDER BY r.updated_at;
+
+-- name: OpenResources :many
+-- OpenResources lists what is believed to be billed at a provider.
+SELECT r.id, r.instance_id, r.organisation_id, r.kind, r.zone, r.provider_id, r.created_at, i.state
+  FROM instance.resources r JOIN instance.instances i ON i.id = r.instance_id
+ WHERE r.provider = @provider AND r.gone_at IS NULL;
+
+-- name: OwnersByID :many
+-- OwnersByID lists what the sweep has to know of the instances that a provider's tags name.
+SELECT i.id, i.organisation_id, i.name, i.state, i.provider_server_id,
+    EXISTS (SELECT FROM instance.operations o WHERE o.instance_id = i.id AND o.kind = 'create_server'
+             AND o.status IN ('sent', 'ambiguous'))::boolean AS in_doubt
+  FROM instance.instances i WHERE i.id = ANY (@ids::uuid[]);
+
+-- name: WakeInstances :exec
+UPDATE instance.instances SET due_at = now() WHERE id = ANY (@ids::uuid[]);
+
+-- Authority -----------------------------------------------------------------
+
+-- name: LockAuthorities :exec
+LOCK TABLE instance.authorities IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: Authority :one
+SELECT id, certificate, key_sealed FROM instance.authorities ORDER BY created_at, id LIMIT 1;
+
+-- name: InsertAuthority :exec
+INSERT INTO instance.authorities (id, certificate, key_sealed) VALUES (@id, @certificate, @key_sealed);
+
+-- Nodes ---------------------------------------------------------------------
+
+-- name: OpenJoin :exec
+-- OpenJoin lets the bearer of a token join as the instance; a new generation
+-- voids what the one before was given.
+INSERT INTO instance.nodes (instance_id, generation, join_token_hash, join_expires_at)
+VALUES (@instance_id, @generation, @join_token_hash, now() + make_interval(secs => @life::float8))
+ON CONFLICT (instance_id) DO UPDATE
+   SET generation = excluded.generation, join_token_hash = excluded.join_token_hash, join_expires_at = excluded.join_expires_at,
+       join_key = NULL, join_used_at = NULL, certificate_serial = '', previous_serial = '', certificate_until = NULL,
+       joined_at = NULL, heartbeat_at = NULL, heartbeat = '{}'
+ WHERE instance.nodes.generation < excluded.generation
+    OR (instance.nodes.generation = excluded.generation AND instance.nodes.join_used_at IS NULL);
+
+-- name: LockNode :one
+SELECT n.instance_id, n.generation, n.join_token_hash, n.join_key, n.certificate_serial, n.previous_serial,
+    coalesce(n.join_expires_at > now(), false)::boolean AS join_open, i.organisation_id, i.name, i.state
+  FROM instance.nodes n JOIN instance.instances i ON i.id = n.instance_id
+ WHERE n.instance_id = @instance_id
+   FOR UPDATE OF n;
+
+-- name: JoinNode :exec
+UPDATE instance.nodes
+   SET join_key = @join_key, join_used_at = coalesce(join_used_at, now()), joined_at = coalesce(joined_at, now()),
+       previous_serial = @previous_serial, certificate_serial = @certificate_serial, certificate_until = @certificate_until,
+       agent_version = @agent_version, agent_checksum = @agent_checksum, heartbeat_at = now()
+ WHERE instance_id = @instance_id;
+
+-- name: FlagInstance :exec
+UPDATE instance.instances SET flag = @flag, eligibility = 'cordoned' WHERE id = @id;
+
+-- name: NodeIdentity :one
+-- NodeIdentity is what decides whether a certificate is still good.
+SELECT n.certificate_serial, n.previous_serial, i.organisation_id, i.state
+  FROM instance.nodes n JOIN instance.instances i ON i.id = n.instance_id
+ WHERE n.instance_id = @instance_id;
+
+-- name: Beat :one
+-- Beat keeps a report and returns the one before it.
+WITH old AS (SELECT o.instance_id, o.heartbeat, o.heartbeat_at FROM instance.nodes o WHERE o.instance_id = @instance_id FOR UPDATE)
+UPDATE instance.nodes n
+   SET heartbeat = @heartbeat, heartbeat_at = now(), agent_version = @agent_version, agent_checksum = @agent_checksum,
+       previous_serial = CASE WHEN n.certificate_serial = @serial THEN '' ELSE n.previous_serial END
+  FROM old WHERE n.instance_id = old.instance_id
+RETURNING old.heartbeat AS previous, extract(epoch FROM now() - coalesce(old.heartbeat_at, now()))::float8 AS seconds;
+
+-- name: Connect :execrows
+UPDATE instance.instances SET connectivity = 'online', due_at = now()
+ WHERE id = @id AND connectivity <> 'online';
+
+-- name: WakeInstance :exec
+UPDATE instance.instances SET due_at = now() WHERE id = @id;
+
+-- name: AddSample :exec
+-- AddSample keeps at most one sample in ten seconds.
+INSERT INTO instance.samples (instance_id, at, running, waiting, kv_cache, gpu, gpu_memory, cpu, memory, disk, net_rx, net_tx, tokens)
+VALUES (@instance_id, date_bin('10 seconds', now(), 'epoch'), @running, @waiting, @kv_cache, @gpu, @gpu_memory, @cpu, @memory, @disk, @net_rx, @net_tx, @tokens)
+ON CONFLICT (instance_id, at) DO NOTHING;
+
+-- name: Samples :many
+SELECT s.at, s.running, s.waiting, s.kv_cache, s.gpu, s.gpu_memory, s.cpu, s.memory, s.disk, s.net_rx, s.net_tx, s.tokens
+  FROM instance.samples s JOIN instance.instances i ON i.id = s.instance_id
+ WHERE i.organisation_id = @organisation_id AND s.instance_id = @instance_id AND s.at >= @since
+ ORDER BY s.at;
+
+-- name: Node :one
+SELECT generation, joined_at, certificate_until, agent_version, agent_checksum, heartbeat_at, heartbeat
+  FROM instance.nodes WHERE instance_id = @instance_id;
+
+-- name: Nodes :many
+SELECT n.instance_id, i.name, i.model, i.state, i.connectivity, n.joined_at, n.certificate_until, n.agent_version,
+    n.agent_checksum, n.heartbeat_at, n.heartbeat
+  FROM instance.nodes n JOIN instance.instances i ON i.id = n.instance_id
+ WHERE i.organisation_id = @organisation_id AND i.state NOT IN ('terminated', 'archived')
+ ORDER BY i.name;
+
+-- name: Watch :many
+-- Watch sets the connectivity of nodes by how long they have been silent while
+-- somebody was listening.
+UPDATE instance.instances i
+   SET connectivity = w.connectivity, due_at = now()
+  FROM (SELECT n.instance_id,
+          CASE WHEN n.silent > @lost::float8 THEN 'lost' WHEN n.silent > @suspect::float8 THEN 'suspect' ELSE 'online' END AS connectivity
+          FROM (SELECT m.instance_id,
+                  extract(epoch FROM now() - greatest(m.heartbeat_at, @listening_since::timestamptz)) AS silent
+                  FROM instance.nodes m WHERE m.heartbeat_at IS NOT NULL) n) w
+ WHERE i.id = w.instance_id AND i.state IN ('installing', 'starting', 'ready', 'draining')
+   AND i.connectivity <> w.connectivity AND w.connectivity <> 'online'
+   AND NOT (i.connectivity = 'lost' AND w.connectivity = 'suspect')
+RETURNING i.id, i.organisation_id, i.name, i.connectivity;
+
+-- name: Silence :one
+-- Silence counts the nodes that should report, and those that are lost.
+SELECT count(*) AS nodes, count(*) FILTER (WHERE connectivity = 'lost') AS lost
+  FROM instance.instances WHERE state = 'ready';
+
+-- name: Routes :many
+SELECT i.id, i.organisation_id, i.name, i.model,
+    coalesce((n.heartbeat -> 'gauges' ->> 'running')::bigint, 0)::bigint AS running,
+    coalesce((n.heartbeat -> 'gauges' ->> 'waiting')::bigint, 0)::bigint AS waiting
+  FROM instance.instances i JOIN instance.nodes n ON n.instance_id = i.id
+ WHERE i.state = 'ready' AND i.connectivity = 'online' AND i.eligibility = 'eligible'
+   AND coalesce(n.heartbeat -> 'engine' ->> 'state', 'ready') = 'ready'
+ ORDER BY i.id;
+
+-- name: Wishes :many
+-- Wishes lists the models that organisations have deployed.
+SELECT d.organisation_id, d.model,
+    bool_or(i.id IS NOT NULL)::boolean AS starting
+  FROM instance.deployments d
+  LEFT JOIN instance.instances i ON i.deployment_id = d.id AND i.desired = 'ready'
+        AND i.state IN ('provisioning', 'booting', 'installing', 'starting', 'ready')
+ WHERE d.deleted_at IS NULL
+ GROUP BY d.organisation_id, d.model;
+
+-- Passes --------------------------------------------------------------------
+
+-- name: OpenPass :exec
+INSERT INTO instance.passes (name) VALUES (@name) ON CONFLICT (name) DO NOTHING;
+
+-- name: ClaimPass :execrows
+UPDATE instance.passes SET lease_until = now() + make_interval(secs => @lease::float8), due_at = now() + make_interval(secs => @period::float8)
+ WHERE name = @name AND due_at <= now() AND lease_until <= now();
+
+-- name: ClosePass :exec
+UPDATE instance.passes SET lease_until = 'epoch' WHERE name = @name;
+
+-- name: PruneSamples :execrows
+DELETE FROM instance.samples WHERE ctid = ANY (ARRAY(
+  SELECT s.ctid FROM instance.samples s WHERE s.at < now() - make_interval(secs => @age::float8) LIMIT @lim));
+
+-- name: OldTerminated :many
+SELECT id, organisation_id FROM instance.instances
+ WHERE state = 'terminated' AND terminated_at < now() - make_interval(secs => @age::float8)
+ ORDER BY terminated_at LIMIT @lim
+   FOR UPDATE SKIP LOCKED;
