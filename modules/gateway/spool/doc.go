@@ -1,0 +1,38 @@
+// Package spool keeps usage records on the local disk between a request and
+// the database, so that neither a killed process nor a database that is away
+// loses one.
+//
+// # What it promises
+//
+// Append has handed the record to the operating system (one write(2)) when it
+// returns: a killed process loses nothing that was appended. The disk is synced
+// every 100 ms while something was written: a power loss may cost that much.
+//
+// Each request has an open record, appended before it is forwarded, and a final
+// one, appended before the last byte goes to the client. After a crash an open
+// record without a final one becomes a final record with the status
+// "interrupted". Records are delivered at least once; the database drops the
+// second by request id.
+//
+// # Format, version 1
+//
+// A folder with segments named <number>.seg, written one after another and never
+// appended to after a restart. A segment starts with the eight bytes "invspl1\n".
+// Then records follow:
+//
+//	offset size
+//	0      2     0xA5 0x5A
+//	2      4     length of the payload, little endian, at most 64 KiB
+//	6      4     CRC-32C (Castagnoli) of the payload, little endian
+//	10     n     the payload: see Record.encode
+//
+// A segment is deleted once all its finals are in the database and all its
+// opens have a final. A torn last record is what a crash leaves and is dropped;
+// anything else that does not check out is copied to the folder "quarantine",
+// counted and skipped.
+//
+// # Disk full
+//
+// Open records are refused while less than 64 MiB are free, final ones are not:
+// the rest is kept for requests that were accepted.
+package spool

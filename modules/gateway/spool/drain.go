@@ -1,0 +1,148 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// reader is how far records were delivered.
+type reader struct {
+	number int64 // segment
+	offset int64 // in it; 0 means before the magic
+}
+
+// offsetIn returns the bytes of a segment that were delivered.
+func (r reader) offsetIn(number int64) int64 {
+	if r.number == number {
+		return r.offset
+	}
+	return 0
+}
+
+// Batch is final records that are to be stored.
+type Batch struct {
+	Records []Record
+	end     reader
+}
+
+const readSize = 1 << 20
+
+// Next returns the next final records, at most limit of them, in the order in
+// which they were written. The same ones are returned again until Ack. It is
+// called by one goroutine. An empty batch means that there are none now.
+func (s *Spool) Next(limit int) (Batch, error) {
+	s.mu.Lock()
+	at, newest, size := s.reader, s.number, s.size
+	s.mu.Unlock()
+	var b Batch
+	for len(b.Records) < limit {
+		last := at.number == newest
+		n, done, err := s.read(&b, &at, limit, last, size)
+		if err != nil {
+			return Batch{}, err
+		}
+		if done && last || n == 0 && !done {
+			break
+		}
+		if done {
+			at = reader{number: s.after(at.number)}
+		}
+	}
+	b.end = at
+	return b, nil
+}
+
+// read takes records from one segment, up to readSize bytes of it, and reports
+// how many bytes it used and whether the segment has no more.
+func (s *Spool) read(b *Batch, at *reader, limit int, last bool, size int64) (used int64, done bool, err error) {
+	file, err := os.Open(segmentPath(s.dir, at.number))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, true, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("read the spool: %w", err)
+	}
+	defer file.Close()
+	if !last {
+		info, err := file.Stat()
+		if err != nil {
+			return 0, false, fmt.Errorf("read the spool: %w", err)
+		}
+		size = info.Size()
+	}
+	if at.offset == 0 {
+		at.offset = int64(len(magic))
+	}
+	want := min(readSize, size-at.offset)
+	if want <= 0 {
+		return 0, true, nil
+	}
+	text := make([]byte, want)
+	n, err := file.ReadAt(text, at.offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, false, fmt.Errorf("read the spool: %w", err)
+	}
+	text = text[:n]
+	for len(text) > 0 && len(b.Records) < limit {
+		var r Record
+		n := unframe(text, &r)
+		if n <= 0 {
+			if at.offset+int64(len(text)) < size && int64(len(text)) < readSize/2 {
+				break // cut off by readSize: read on from here
+			}
+			next := resync(text[1:])
+			if next < 0 {
+				next = len(text) - 1 // nothing more in it
+			}
+			n = 1 + next
+		} else if r.Status != Opened {
+			b.Records = append(b.Records, r)
+		}
+		at.offset += int64(n)
+		used += int64(n)
+		text = text[n:]
+	}
+	return used, at.offset >= size, nil
+}
+
+// after returns the number of the segment after number.
+func (s *Spool) after(number int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.number
+	for n := range s.parts {
+		if n > number && n < next {
+			next = n
+		}
+	}
+	return next
+}
+
+// Ack says that the batch is stored for good. Segments in which nothing is left
+// to do are deleted.
+func (s *Spool) Ack(b Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n, p := range s.parts {
+		if n < b.end.number {
+			p.read = true
+		}
+	}
+	s.reader = b.end
+	var errs []error
+	for n, p := range s.parts {
+		if p.read && p.open == 0 && n != s.number {
+			if err := os.Remove(segmentPath(s.dir, n)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, err)
+				continue
+			}
+			delete(s.parts, n)
+		}
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("delete delivered segments: %w", errors.Join(errs...))
+	}
+	return nil
+}

@@ -1,0 +1,367 @@
+package spool_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/fault"
+	"github.com/inventiv-it-for-ai/inventiv/app/money"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
+)
+
+// childDir makes the test binary append records there until it is killed. It
+// prints the id of each request whose final record was appended.
+const childDir = "INVENTIV_SPOOL_CHILD"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		appendForEver(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func appendForEver(dir string) {
+	s, err := spool.Open(dir)
+	if err != nil {
+		panic(err)
+	}
+	var out sync.Mutex
+	for range 16 {
+		go func() {
+			for {
+				r := opened()
+				if err := s.Append(&r); err != nil {
+					panic(err)
+				}
+				r = finished(r)
+				if err := s.Append(&r); err != nil {
+					panic(err)
+				}
+				out.Lock()
+				fmt.Println(r.RequestID)
+				out.Unlock()
+			}
+		}()
+	}
+	select {}
+}
+
+func opened() spool.Record {
+	return spool.Record{
+		Status: spool.Opened, RequestID: uuid.New(), StartedAt: time.Now().UTC().Round(0), Organisation: uuid.New(), KeyID: uuid.New(),
+		UpstreamID: uuid.New(), Endpoint: true, Streamed: true, Model: "some/model", Path: "/v1/chat/completions",
+		PriceID: 7, InputPrice: money.Cent, OutputPrice: -3,
+	}
+}
+
+func finished(r spool.Record) spool.Record {
+	r.Status, r.HTTPStatus, r.Source = spool.Completed, 200, spool.Engine
+	r.PromptTokens, r.CompletionTokens, r.CachedTokens = 9, 12, 1
+	r.FirstToken, r.Duration = time.Millisecond, time.Second
+	return r
+}
+
+func open(t *testing.T, dir string) *spool.Spool {
+	t.Helper()
+	s, err := spool.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func put(t *testing.T, s *spool.Spool, records ...spool.Record) {
+	t.Helper()
+	for i := range records {
+		if err := s.Append(&records[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// drain delivers everything and returns it.
+func drain(t *testing.T, s *spool.Spool) []spool.Record {
+	t.Helper()
+	var all []spool.Record
+	for {
+		b, err := s.Next(100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b.Records) == 0 {
+			if err := s.Ack(b); err != nil {
+				t.Fatal(err)
+			}
+			return all
+		}
+		all = append(all, b.Records...)
+		if err := s.Ack(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestNext_deliversFinalsInOrderUntilAck(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	var want []spool.Record
+	for range 250 {
+		r := opened()
+		put(t, s, r, finished(r))
+		want = append(want, finished(r))
+	}
+	first, err := s.Next(100)
+	if err != nil || len(first.Records) != 100 {
+		t.Fatalf("Next = %d records, %v; want 100", len(first.Records), err)
+	}
+	if diff := cmp.Diff(want, drain(t, s)); diff != "" { // from the start: nothing was acknowledged
+		t.Errorf("delivered (-want +got)\n%s", diff)
+	}
+	if again := drain(t, s); len(again) != 0 {
+		t.Errorf("delivered %d records twice", len(again))
+	}
+}
+
+func TestOpen_makesInterruptedOfWhatHasNoFinal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	whole, broken := opened(), opened()
+	put(t, s, whole, broken, finished(whole))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, dir)
+	got := drain(t, again)
+	broken.Status, broken.Error = spool.Interrupted, "process_killed"
+	if diff := cmp.Diff([]spool.Record{finished(whole), broken}, got); diff != "" {
+		t.Errorf("recovered (-want +got)\n%s", diff)
+	}
+	if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 1 {
+		t.Errorf("segments left: %v, want the one that is written", names)
+	}
+}
+
+func TestAck_keepsASegmentWhoseRequestsStillRun(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	long := opened()
+	put(t, s, long)
+	filler := strings.Repeat("m", 30<<10)
+	for range 1200 { // some 36 MB: three segments
+		r := opened()
+		r.Model = filler
+		put(t, s, finished(r))
+	}
+	drain(t, s)
+	if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 2 {
+		t.Errorf("segments left: %v, want the first and the last", names)
+	}
+	put(t, s, finished(long))
+	if got := drain(t, s); len(got) != 1 || got[0].RequestID != long.RequestID {
+		t.Errorf("delivered %d records, want the long request", len(got))
+	}
+	if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 1 {
+		t.Errorf("segments left: %v, want one", names)
+	}
+}
+
+func TestF30_aDamagedSegmentLosesOnlyWhatIsDamaged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	for range 50 {
+		put(t, s, finished(opened()))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "000000000001.seg")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[len(text)/2] ^= 0xFF
+	text = text[:len(text)-5] // and the last one is torn
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, dir)
+	if got := drain(t, again); len(got) != 48 {
+		t.Errorf("delivered %d records, want 48 of 50", len(got))
+	}
+	if again.Recovered.BadBytes == 0 || again.Recovered.Finals != 48 {
+		t.Errorf("recovered = %+v, want 48 finals and some bad bytes", again.Recovered)
+	}
+	kept, err := os.ReadFile(filepath.Join(dir, "quarantine", "000000000001.seg"))
+	if err != nil || !bytes.Equal(kept, text) {
+		t.Errorf("the damaged segment is not in quarantine: %v", err)
+	}
+}
+
+func TestOpen_theSecondOnOneFolderSaysSo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	open(t, dir)
+	if _, err := spool.Open(dir); !fault.Is(err, fault.Conflict) {
+		t.Errorf("err = %v, want a conflict", err)
+	}
+}
+
+func TestAppend_fromManyWhileDelivering(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	var writers sync.WaitGroup
+	for range 64 {
+		writers.Go(func() {
+			for range 50 {
+				r := opened()
+				put(t, s, r, finished(r))
+			}
+		})
+	}
+	seen := map[uuid.UUID]bool{}
+	done := make(chan struct{})
+	go func() { writers.Wait(); close(done) }()
+	for finished := false; !finished; {
+		select {
+		case <-done:
+			finished = true
+		default:
+		}
+		for _, r := range drain(t, s) {
+			if seen[r.RequestID] {
+				t.Errorf("%s was delivered twice", r.RequestID)
+			}
+			seen[r.RequestID] = true
+		}
+	}
+	if len(seen) != 3200 {
+		t.Errorf("delivered %d records, want 3200", len(seen))
+	}
+}
+
+func TestAppend_survivesSIGKILL(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	said, interrupted := map[string]bool{}, 0
+	stored := map[uuid.UUID]spool.Status{}
+	for range 5 {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$") //nolint:gosec // ourselves
+		cmd.Env = append(os.Environ(), childDir+"="+dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for n := 200 + rand.IntN(800); lines.Scan(); n-- { //nolint:gosec // when to kill
+			if n == 0 {
+				_ = cmd.Process.Kill()
+			}
+			if line := lines.Text(); len(line) == 36 {
+				said[line] = true
+			}
+		}
+		_ = cmd.Wait()
+
+		s := open(t, dir)
+		interrupted += s.Recovered.Interrupted
+		for _, r := range drain(t, s) {
+			if old, twice := stored[r.RequestID]; twice && old != r.Status {
+				t.Errorf("%s is %s and %s", r.RequestID, old, r.Status)
+			}
+			stored[r.RequestID] = r.Status
+		}
+		if s.Recovered.BadBytes != 0 {
+			t.Errorf("recovered = %+v, want no bad bytes", s.Recovered)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id := range said {
+		if stored[uuid.MustParse(id)] != spool.Completed {
+			t.Errorf("%s was appended and is lost", id)
+		}
+	}
+	t.Logf("5 kills: %d finals said, %d stored, %d interrupted", len(said), len(stored), interrupted)
+}
+
+func FuzzRead(f *testing.F) {
+	dir := f.TempDir()
+	s, err := spool.Open(dir)
+	if err != nil {
+		f.Fatal(err)
+	}
+	r := opened()
+	_ = s.Append(&r)
+	_ = s.Close()
+	seed, err := os.ReadFile(filepath.Join(dir, "000000000001.seg"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	f.Add(append(seed[:20:20], seed...))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "000000000001.seg"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		finals, opens := 0, map[uuid.UUID]bool{}
+		if _, err := spool.Read(dir, func(r spool.Record) {
+			if r.Status == spool.Opened {
+				opens[r.RequestID] = true
+			} else {
+				finals++
+				delete(opens, r.RequestID)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := spool.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if s.Recovered.Finals != finals || s.Recovered.Interrupted != len(opens) {
+			t.Errorf("recovered %+v, Read saw %d finals and %d opens", s.Recovered, finals, len(opens))
+		}
+		if got := len(drain(t, s)); got != finals+len(opens) {
+			t.Errorf("delivered %d, want %d", got, finals+len(opens))
+		}
+	})
+}
+
+func BenchmarkAppend(b *testing.B) {
+	s, err := spool.Open(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	r := opened()
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = s.Append(&r)
+		f := r
+		f.Status = spool.Completed
+		_ = s.Append(&f)
+	}
+}
