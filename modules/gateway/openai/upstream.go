@@ -1,0 +1,103 @@
+package openai
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const maxMessage = 4 << 10 // bytes of an engine's message that are passed on
+
+// UpstreamError returns what a client is told when the engine refused its
+// request or failed at it with a status of 400 or more: the engine's status,
+// message and type, in OpenAI's shape whatever the engine's own. An engine
+// that refuses the gateway's own credentials is the operator's problem, so
+// 401 and 403 become 502.
+func UpstreamError(status int, header http.Header, body []byte) *Error {
+	e := upstreamMessage(body)
+	e.Status = status
+	e.Retry = status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
+	e.RetryAfter = retryAfter(header.Get("Retry-After"))
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return &Error{
+			Status: http.StatusBadGateway, Type: ServerError, Code: "upstream_refused",
+			Message: "The model's server refused the gateway's credentials; an administrator must correct the endpoint's key.",
+		}
+	case e.Message == "":
+		e.Message = "The model's server answered with status " + strconv.Itoa(status) + " and no message."
+	case status == http.StatusBadRequest && strings.Contains(e.Message, "maximum context length"):
+		e.Code = "context_length_exceeded"
+	}
+	if e.Type == "" {
+		e.Type = ServerError
+		if status < 500 {
+			e.Type = InvalidRequest
+		}
+	}
+	if e.Code == "" {
+		switch {
+		case status == http.StatusTooManyRequests:
+			e.Code = "upstream_overloaded"
+		case status >= 500:
+			e.Code = "upstream_error"
+		default:
+			e.Code = "upstream_rejected"
+		}
+	}
+	return e
+}
+
+// upstreamMessage reads the shapes that engines use: OpenAI's object, vLLM's
+// older flat one, a bare string, FastAPI's detail.
+func upstreamMessage(body []byte) *Error {
+	type details struct {
+		Message string          `json:"message"`
+		Type    string          `json:"type"`
+		Param   json.RawMessage `json:"param"`
+		Code    json.RawMessage `json:"code"`
+	}
+	var answer struct {
+		details
+
+		Error  json.RawMessage `json:"error"`
+		Detail json.RawMessage `json:"detail"`
+	}
+	if json.Unmarshal(body, &answer) != nil {
+		return &Error{}
+	}
+	d := answer.details
+	if text := str(answer.Error); text != "" {
+		d.Message = text
+	} else if len(answer.Error) > 0 {
+		_ = json.Unmarshal(answer.Error, &d) // of another shape: no message
+	} else if d.Message == "" && len(answer.Detail) > 0 {
+		if d.Message = str(answer.Detail); d.Message == "" {
+			d.Message = string(answer.Detail)
+		}
+	}
+	if len(d.Message) > maxMessage {
+		d.Message = strings.ToValidUTF8(d.Message[:maxMessage], "") + "…"
+	}
+	return &Error{Message: d.Message, Type: d.Type, Param: str(d.Param), Code: str(d.Code)}
+}
+
+// str returns the string that raw is, or "" if it is something else.
+func str(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// retryAfter reads a Retry-After of whole seconds; 0 if there is none.
+func retryAfter(text string) time.Duration {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > 24*60*60 {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}

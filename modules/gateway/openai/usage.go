@@ -1,0 +1,101 @@
+package openai
+
+import (
+	"errors"
+	"strconv"
+)
+
+// Usage is what an engine says that a request cost it, in tokens.
+type Usage struct {
+	Prompt     int64
+	Completion int64
+	Cached     int64 // of the prompt's tokens, those taken from a cache
+}
+
+// maxTokens bounds what is believed of one request.
+const maxTokens = 1 << 40
+
+// ErrNotAnswer is returned for an answer that is not one JSON object.
+var ErrNotAnswer = errors.New("the answer is not a JSON object")
+
+// ParseAnswer checks that a whole answer is one JSON object and returns the
+// usage in it. ok is false where the engine gave none, or one that contradicts
+// itself. The error is ErrNotAnswer, wrapped around nothing else.
+func ParseAnswer(answer []byte) (u Usage, ok bool, err error) {
+	s := scanner{b: answer}
+	if s.peek() != '{' {
+		return Usage{}, false, ErrNotAnswer
+	}
+	m := s.members(maxDepth)
+	for m.next() {
+		if string(m.key.of(s.b)) == "usage" && s.peek() == '{' {
+			u, ok = s.usage(maxDepth - 1)
+		} else {
+			s.value(maxDepth - 1)
+		}
+	}
+	if s.problem != "" || !s.end() {
+		return Usage{}, false, ErrNotAnswer
+	}
+	return u, ok, nil
+}
+
+// usage reads the usage object at i. ok is false if it makes no sense: a count
+// that is not a whole number, a sum that does not add up, more tokens cached
+// than sent.
+func (s *scanner) usage(depth int) (u Usage, ok bool) {
+	total := int64(-1)
+	known, prompt := true, false
+	m := s.members(depth)
+	for m.next() {
+		switch string(m.key.of(s.b)) {
+		case "prompt_tokens":
+			prompt = true
+			u.Prompt = s.count(depth-1, &known)
+		case "completion_tokens":
+			u.Completion = s.count(depth-1, &known)
+		case "total_tokens":
+			total = s.count(depth-1, &known)
+		case "prompt_tokens_details":
+			u.Cached = s.cached(depth-1, &known)
+		default:
+			s.value(depth - 1)
+		}
+	}
+	known = known && prompt && s.problem == "" && u.Cached <= u.Prompt
+	if !known || total >= 0 && total != u.Prompt+u.Completion {
+		return Usage{}, false
+	}
+	return u, true
+}
+
+// cached reads the count of cached tokens from a details object, or null.
+func (s *scanner) cached(depth int, known *bool) (n int64) {
+	if s.peek() != '{' {
+		s.value(depth)
+		return 0
+	}
+	for m := s.members(depth); m.next(); {
+		if string(m.key.of(s.b)) == "cached_tokens" {
+			n = s.count(depth-1, known)
+		} else {
+			s.value(depth - 1)
+		}
+	}
+	return n
+}
+
+// count reads a count of tokens; null is none. It clears known for what is not
+// a count.
+func (s *scanner) count(depth int, known *bool) int64 {
+	from, c := s.i, s.peek()
+	if !s.value(depth) || c == 'n' {
+		return 0
+	}
+	n, err := strconv.ParseInt(string(s.b[from:s.i]), 10, 64)
+	if err != nil || n < 0 || n > maxTokens {
+		*known = false
+		return 0
+	}
+	return n
+}
