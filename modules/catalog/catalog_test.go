@@ -218,63 +218,19 @@ func TestMisfit_table(t *testing.T) {
 	}
 }
 
-func TestB26_selectSaysWhatIsNeededAndNamesTheNearest(t *testing.T) {
+func TestModel_namesTheNearest(t *testing.T) {
 	t.Parallel()
 	s, _, actor := setup(t)
-	for _, c := range []struct {
-		name, model string
-		offers      []string
-		kinds, want []string // of each fault, and in its text or fix
-	}{
-		{"zone typo", "Qwen/Qwen2.5-7B-Instruct", []string{"scaleway/fr-pra-2/L4-1-24G"},
-			[]string{"unknown_offer"}, []string{"scaleway/fr-par-2/L4-1-24G"}},
-		{"type not in zone", "Qwen/Qwen2.5-72B-Instruct", []string{"scaleway/nl-ams-1/H100-2-80G"},
-			[]string{"unknown_offer"}, []string{"H100-2-80G"}},
-		{"80 GB on 24 GB", "Qwen/Qwen2.5-32B-Instruct", []string{"scaleway/fr-par-2/L4-1-24G"},
-			[]string{"model_does_not_fit"}, []string{"needs 72 GB of GPU memory, and L4-1-24G has 24 GB", "scaleway/fr-par-2/L4-4-24G"}},
-		{"each offer has its fault", "Qwen/Qwen2.5-32B-Instruct", []string{"scaleway/fr-par-2/L4-4-24G", "nonsense", "mock/local-1/SIM-L4-1-24G"},
-			[]string{"unknown_offer", "model_does_not_fit"}, []string{`"nonsense"`, "has none"}},
-		{"none", "Qwen/Qwen2.5-7B-Instruct", nil, []string{""}, []string{"scaleway/fr-par-1/L4-1-24G"}},
-		{"model typo", "Qwen/Qwen2.5-7B-instrct", []string{"x"}, []string{"model_not_found"}, []string{"Qwen/Qwen2.5-7B-Instruct"}},
-		{"too long to compare", strings.Repeat("é", 100_000), []string{"x"}, []string{"model_not_found"}, []string{"Nearest names"}},
+	for typed, want := range map[string]string{
+		"Qwen/Qwen2.5-7B-instrct":      "Nearest names: Qwen/Qwen2.5-7B-Instruct, ",
+		strings.Repeat("é", 100_000):   "Nearest names: ",
+		"'; DROP TABLE catalog.models": "Nearest names: ",
 	} {
-		_, _, err := s.Select(t.Context(), actor.Organisation, c.model, c.offers)
-		var kinds []string
-		var text strings.Builder
-		for _, f := range faultsOf(err) {
-			if f.Code != fault.Invalid || f.Field == "" {
-				t.Errorf("%s: fault %+v, want invalid with a field", c.name, f)
-			}
-			kinds = append(kinds, f.Kind)
-			text.WriteString(f.Text + " " + f.Fix + "\n")
-		}
-		if diff := cmp.Diff(c.kinds, kinds); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", c.name, diff)
-		}
-		for _, want := range c.want {
-			if !strings.Contains(text.String(), want) {
-				t.Errorf("%s: says %q, want %q in it", c.name, text.String(), want)
-			}
+		_, err := s.Model(t.Context(), actor.Organisation, typed)
+		if f := fault.As(err); f == nil || f.Code != fault.NotFound || f.Kind != "model_not_found" || !strings.HasPrefix(f.Fix, want) {
+			t.Errorf("%.40q: %v, want model_not_found with %q", typed, err, want)
 		}
 	}
-	m, chosen, err := s.Select(t.Context(), actor.Organisation, "Qwen/Qwen2.5-7B-Instruct", []string{"scaleway/pl-waw-2/L4-1-24G", "scaleway/fr-par-2/L40S-1-48G"})
-	if err != nil || m.Name != "Qwen/Qwen2.5-7B-Instruct" || len(chosen) != 2 || chosen[0].Zone != "pl-waw-2" {
-		t.Errorf("Select = %s, %v, %v; want both in their order", m.Name, chosen, err)
-	}
-}
-
-func faultsOf(err error) []*fault.Error {
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []*fault.Error
-		for _, e := range many.Unwrap() {
-			all = append(all, fault.As(e))
-		}
-		return all
-	}
-	if f := fault.As(err); f != nil {
-		return []*fault.Error{f}
-	}
-	return nil
 }
 
 func TestAddModel_belongsToItsOrganisationAndIsAudited(t *testing.T) {

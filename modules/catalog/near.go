@@ -48,11 +48,3 @@ func distance(a, b string) int {
 	}
 	return row[len(y)]
 }
-
-// short keeps what somebody typed readable in a sentence.
-func short(s string) string {
-	if utf8.RuneCountInString(s) <= 80 {
-		return s
-	}
-	return string([]rune(s)[:80]) + "…"
-}

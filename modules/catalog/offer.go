@@ -5,12 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
-	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/app/money"
 	"github.com/inventiv-it-for-ai/inventiv/modules/catalog/internal/catalogdb"
 )
@@ -95,96 +91,9 @@ func (s *Service) OffersFor(ctx context.Context, m Model) ([]Offer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fitting(m, offers), nil
-}
-
-func fitting(m Model, offers []Offer) []Offer {
-	fit := slices.DeleteFunc(slices.Clone(offers), func(o Offer) bool { return m.Misfit(o) != "" })
+	fit := slices.DeleteFunc(offers, func(o Offer) bool { return m.Misfit(o) != "" })
 	slices.SortStableFunc(fit, func(a, b Offer) int { return cmp.Compare(a.PricePerHour, b.PricePerHour) })
-	return fit
-}
-
-// Select resolves what a deployment asks for: a model by id or name and offers
-// as provider/zone/type, in order. It fails with fault.Invalid, one for each
-// offer that does not exist or on which the model cannot run, joined; each says
-// what is needed and names up to three nearest offers that would do.
-func (s *Service) Select(ctx context.Context, organisation uuid.UUID, model string, refs []string) (Model, []Offer, error) {
-	m, err := s.Model(ctx, organisation, model)
-	if f := fault.As(err); f != nil && f.Code == fault.NotFound {
-		invalid := *f
-		invalid.Code = fault.Invalid // a field of the request, not its address
-		return Model{}, nil, &invalid
-	}
-	if err != nil {
-		return Model{}, nil, err
-	}
-	all, err := s.Offers(ctx)
-	if err != nil {
-		return Model{}, nil, err
-	}
-	if len(refs) == 0 {
-		return Model{}, nil, fault.New(fault.Invalid, "At least one offer is needed, as provider/zone/type.").WithField("offers").
-			WithFix(suggest("", fitting(m, all)))
-	}
-	chosen, err := choose(m, refs, all)
-	return m, chosen, err
-}
-
-func choose(m Model, refs []string, all []Offer) ([]Offer, error) {
-	var chosen []Offer
-	var refused faults
-	for i, ref := range refs {
-		field := fmt.Sprintf("offers.%d", i)
-		at := slices.IndexFunc(all, func(o Offer) bool { return o.Ref() == ref })
-		if at < 0 {
-			refused = append(refused, fault.Newf(fault.Invalid, "There is no offer %q.", short(ref)).
-				WithKind("unknown_offer").WithField(field).WithFix(suggest(ref, fitting(m, all))))
-			continue
-		}
-		if why := m.Misfit(all[at]); why != "" {
-			refused = append(refused, fault.New(fault.Invalid, why).
-				WithKind("model_does_not_fit").WithField(field).WithFix(suggest(ref, fitting(m, all))))
-			continue
-		}
-		chosen = append(chosen, all[at])
-	}
-	if len(refused) > 0 {
-		return nil, refused
-	}
-	return chosen, nil
-}
-
-// faults are several faults of one request.
-type faults []*fault.Error
-
-// Error returns the sentences, joined.
-func (f faults) Error() string {
-	texts := make([]string, len(f))
-	for i, e := range f {
-		texts[i] = e.Error()
-	}
-	return strings.Join(texts, " ")
-}
-
-// Unwrap returns each of them.
-func (f faults) Unwrap() []error {
-	errs := make([]error, len(f))
-	for i, e := range f {
-		errs[i] = e
-	}
-	return errs
-}
-
-// suggest names the three offers nearest to ref, or the cheapest ones.
-func suggest(ref string, fit []Offer) string {
-	if len(fit) == 0 {
-		return "No offer of this installation is big enough for this model."
-	}
-	refs := make([]string, len(fit))
-	for i, o := range fit {
-		refs[i] = o.Ref()
-	}
-	return "Choose for example " + strings.Join(nearest(ref, refs), ", ") + "."
+	return fit, nil
 }
 
 // UpsertOffers writes what a provider says of price and stock now; an offer of
