@@ -1,9 +1,10 @@
 -- +goose Up
 CREATE SCHEMA auth;
 
+-- The keys of the ring that secrets in this database may be sealed with. An id
+-- is the key's own fingerprint.
 CREATE TABLE auth.master_keys (
   id         text PRIMARY KEY,
-  canary     bytea NOT NULL, -- sealed with the key: proves that a ring holds the right one
   created_at timestamptz NOT NULL DEFAULT now()
 );
 
@@ -49,16 +50,27 @@ CREATE TABLE auth.sessions (
 );
 CREATE INDEX sessions_user_idx ON auth.sessions (user_id) WHERE revoked_at IS NULL;
 
--- One-time links: first set-up, invitation of a member, password reset.
+-- One-time links. A set-up or reset link lets its user choose a password; an
+-- invitation makes whoever owns the e-mail address a member.
 CREATE TABLE auth.tickets (
-  id         uuid PRIMARY KEY,
-  purpose    text NOT NULL CHECK (purpose IN ('setup', 'invite', 'reset')),
-  token_hash bytea NOT NULL UNIQUE,
-  user_id    uuid NOT NULL REFERENCES auth.users ON DELETE RESTRICT,
-  created_at timestamptz NOT NULL DEFAULT now(),
-  expires_at timestamptz NOT NULL,
-  used_at    timestamptz
+  id              uuid PRIMARY KEY,
+  purpose         text NOT NULL CHECK (purpose IN ('setup', 'invite', 'reset')),
+  token_hash      bytea NOT NULL UNIQUE,
+  user_id         uuid REFERENCES auth.users ON DELETE RESTRICT,
+  organisation_id uuid REFERENCES auth.organisations ON DELETE RESTRICT,
+  email           text CHECK (email = lower(email) AND length(email) BETWEEN 3 AND 254),
+  role            text CHECK (role IN ('owner', 'admin', 'manager', 'user', 'auditor')),
+  invited_by      uuid REFERENCES auth.users ON DELETE RESTRICT, -- must still be allowed to grant the role when it is taken up
+  created_at      timestamptz NOT NULL DEFAULT now(),
+  expires_at      timestamptz NOT NULL,
+  used_at         timestamptz,
+  CONSTRAINT tickets_purpose_check CHECK (
+    CASE WHEN purpose = 'invite'
+         THEN user_id IS NULL AND organisation_id IS NOT NULL AND email IS NOT NULL AND role IS NOT NULL
+         ELSE user_id IS NOT NULL AND organisation_id IS NULL AND email IS NULL AND role IS NULL END)
 );
+CREATE UNIQUE INDEX tickets_invite_key ON auth.tickets (organisation_id, email) WHERE purpose = 'invite' AND used_at IS NULL;
+CREATE INDEX tickets_user_idx ON auth.tickets (user_id) WHERE used_at IS NULL;
 
 -- Failed sign-ins per account and per address, shared by all replicas.
 CREATE TABLE auth.throttles (
@@ -68,7 +80,15 @@ CREATE TABLE auth.throttles (
   blocked_until timestamptz NOT NULL DEFAULT 'epoch'
 );
 
-CREATE SEQUENCE auth.api_key_changes; -- bumped by each change of a key: replicas poll it once a second
+-- One row: how often what a key may do has changed. The changing transaction
+-- holds the row until it commits, so versions become visible in their order: a
+-- replica that has read up to n has missed nothing up to n. A sequence would
+-- not promise that.
+CREATE TABLE auth.api_key_changes (
+  one     boolean PRIMARY KEY DEFAULT true CHECK (one),
+  version bigint NOT NULL
+);
+INSERT INTO auth.api_key_changes (version) VALUES (0);
 
 CREATE TABLE auth.api_keys (
   id              uuid PRIMARY KEY,
@@ -83,19 +103,20 @@ CREATE TABLE auth.api_keys (
   expires_at      timestamptz,
   last_used_at    timestamptz,
   revoked_at      timestamptz,
-  change          bigint NOT NULL DEFAULT nextval('auth.api_key_changes')
+  change          bigint NOT NULL -- auth.api_key_changes.version of its last change
 );
 CREATE INDEX api_keys_organisation_idx ON auth.api_keys (organisation_id, created_at DESC);
+CREATE INDEX api_keys_user_idx ON auth.api_keys (user_id, organisation_id);
 CREATE INDEX api_keys_change_idx ON auth.api_keys (change);
 
 -- Answers kept 24 h so that a repeated POST with the same Idempotency-Key gets the first one again.
 CREATE TABLE auth.idempotency (
   organisation_id uuid NOT NULL REFERENCES auth.organisations ON DELETE RESTRICT,
   key             text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
-  request_hash    bytea NOT NULL, -- SHA-256 of method, path and body
+  request_hash    bytea NOT NULL, -- SHA-256 over who asks, method, path and body
   status          integer,        -- null while the first request is in progress
   content_type    text NOT NULL DEFAULT '',
-  body            bytea,
+  body            bytea,          -- sealed: it may show a new key
   created_at      timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (organisation_id, key)
 );

@@ -3,8 +3,6 @@ package auth
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,68 +17,83 @@ import (
 // Key is an API key without its secret.
 type Key struct {
 	ID         uuid.UUID
-	PublicID   string // "sk-inv-<PublicID>-…"
+	PublicID   string // in the key itself: "sk-inv-<PublicID>-…"
 	Name       string
-	Scopes     []Scope
-	Owner      string // e-mail address; empty for a machine's
-	OwnerID    uuid.UUID
+	Scopes     Scopes
+	OwnerID    uuid.UUID // nil for a key that belongs to no member
+	Owner      string    // e-mail address, or empty
 	CreatedAt  time.Time
 	ExpiresAt  time.Time // zero: never
-	LastUsedAt time.Time // zero: never
+	LastUsedAt time.Time // zero: never; written every half minute
 	RevokedAt  time.Time // zero: not
+	Suspended  bool      // its owner is no longer a member
 }
 
-// CreateKey makes an API key of the actor's in its organisation and returns it
-// with its text, which is shown once and cannot be read again.
-func (s *Service) CreateKey(ctx context.Context, actor Actor, name string, scopes []Scope, expiresAt time.Time) (Key, string, error) {
+// State says in one word what becomes of a request with the key: active,
+// revoked, suspended or expired.
+func (k Key) State(now time.Time) string {
+	switch {
+	case !k.RevokedAt.IsZero():
+		return "revoked"
+	case k.Suspended:
+		return "suspended"
+	case !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt):
+		return "expired"
+	}
+	return "active"
+}
+
+// CreateKey makes an API key of the actor's in its organisation. The text is
+// returned once and can never be read again. It ends at expires; a zero time
+// means never. It needs KeysOwn.
+//
+// A key gives away no more than its maker has: it fails with fault.Denied for a
+// scope that the actor could not use itself, and when a key makes one that
+// would outlive it.
+func (s *Service) CreateKey(ctx context.Context, actor Actor, name string, scopes Scopes, expires time.Time) (Key, string, error) {
 	if err := Need(actor, KeysOwn); err != nil {
 		return Key{}, "", err
 	}
-	name = strings.TrimSpace(name)
-	if name == "" || len(name) > 100 {
-		return Key{}, "", fault.New(fault.Invalid, "An API key needs a name of 1 to 100 characters.").WithField("name")
+	name, err := cleanName("An API key", name)
+	if err != nil {
+		return Key{}, "", err
 	}
-	if len(scopes) == 0 {
-		scopes = []Scope{ScopeInference}
+	if _, err := ParseScopes(scopes.Names()); err != nil {
+		return Key{}, "", err
 	}
-	for _, scope := range scopes {
-		if scope != ScopeInference && scope != ScopeAdmin {
-			return Key{}, "", fault.Newf(fault.Invalid, "There is no scope %q; there are inference and admin.", scope).WithField("scopes")
-		}
-	}
-	if slices.Contains(scopes, ScopeInference) {
+	if scopes.Has(ScopeInference) {
 		if err := Need(actor, InferenceUse); err != nil {
 			return Key{}, "", err
 		}
 	}
-	if !expiresAt.IsZero() && time.Until(expiresAt) < time.Minute {
-		return Key{}, "", fault.New(fault.Invalid, "The key would expire at once.").WithField("expires_at")
+	if !expires.IsZero() && time.Until(expires) < time.Minute {
+		return Key{}, "", fault.New(fault.Invalid, "The key would expire at once.").
+			WithFix("Choose a time that lies ahead, or none.").WithField("expires_at")
 	}
 	text, public, secret := newKey()
 	k := Key{
-		ID: uuid.Must(uuid.NewV7()), PublicID: public, Name: name, Scopes: scopes, Owner: actor.Name, OwnerID: actor.UserID,
-		CreatedAt: time.Now(), ExpiresAt: expiresAt,
+		ID: newID(), PublicID: public, Name: name, Scopes: scopes, OwnerID: actor.UserID, ExpiresAt: expires,
 	}
-	row := authdb.InsertKeyParams{
-		ID: k.ID, PublicID: public, OrganisationID: actor.Organisation, Name: name, SecretMac: macOf(s.Keys.pepper, secret), PepperKey: s.ring.ID(),
-	}
-	for _, scope := range scopes {
-		row.Scopes = append(row.Scopes, string(scope))
-	}
-	if actor.UserID != uuid.Nil {
-		row.UserID = &actor.UserID
-	}
-	if !expiresAt.IsZero() {
-		row.ExpiresAt = &expiresAt
-	}
-	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := authdb.New(tx).InsertKey(ctx, row); err != nil {
-			return fmt.Errorf("insert: %w", err)
+	err = db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		q := authdb.New(tx)
+		change, err := q.BumpKeys(ctx)
+		if err != nil {
+			return fmt.Errorf("take a version: %w", err)
 		}
-		if err := Audit(ctx, tx, actor, "key.create", public, map[string]any{"name": name, "scopes": scopes}); err != nil {
+		if err := notBeyondParent(ctx, q, actor, expires); err != nil {
 			return err
 		}
-		return events.Post(ctx, tx, events.Event{Topic: events.Key, Key: k.ID.String(), Organisation: actor.Organisation})
+		ids := s.ring.IDs()
+		k.CreatedAt, err = q.InsertKey(ctx, authdb.InsertKeyParams{
+			ID: k.ID, PublicID: public, OrganisationID: actor.Organisation, UserID: orNull(actor.UserID), Name: name,
+			Scopes: scopes.Names(), SecretMac: secretMAC(pepperOf(s.ring), secret), PepperKey: ids[len(ids)-1],
+			ExpiresAt: orNull(expires), Change: change,
+		})
+		if err != nil {
+			return fmt.Errorf("insert: %w", err)
+		}
+		detail := map[string]any{"name": name, "public_id": public, "scopes": scopes.Names()}
+		return changedKey(ctx, tx, actor, "key.create", k.ID, detail)
 	})
 	if err != nil {
 		return Key{}, "", fmt.Errorf("create API key: %w", err)
@@ -89,11 +102,37 @@ func (s *Service) CreateKey(ctx context.Context, actor Actor, name string, scope
 	return k, text, nil
 }
 
-// ownKeys returns whose keys the actor may handle: nil means all of its
-// organisation's.
-func ownKeys(actor Actor) (*uuid.UUID, error) {
+// notBeyondParent refuses a key that would outlive the key that makes it.
+func notBeyondParent(ctx context.Context, q *authdb.Queries, actor Actor, expires time.Time) error {
+	if actor.KeyID == uuid.Nil {
+		return nil
+	}
+	parent, err := q.KeyActor(ctx, authdb.KeyActorParams{OrganisationID: actor.Organisation, ID: actor.KeyID})
+	if none(err) {
+		return errRevokedKey
+	}
+	if err != nil {
+		return fmt.Errorf("look up the key that asks: %w", err)
+	}
+	if parent.ExpiresAt != nil && (expires.IsZero() || expires.After(*parent.ExpiresAt)) {
+		return fault.Newf(fault.Denied, "A key cannot make one that outlives it: it expires on %s.", parent.ExpiresAt.UTC().Format(time.RFC1123)).
+			WithField("expires_at").WithKind("key_outlives_parent")
+	}
+	return nil
+}
+
+func changedKey(ctx context.Context, tx pgx.Tx, actor Actor, action string, id uuid.UUID, detail map[string]any) error {
+	if err := Audit(ctx, tx, actor, action, id.String(), detail); err != nil {
+		return err
+	}
+	return events.Post(ctx, tx, events.Event{Topic: events.Key, Key: id.String(), Organisation: actor.Organisation})
+}
+
+// whose returns the owner to whose keys the actor is limited; nil when it may
+// handle all of its organisation's.
+func whose(actor Actor) (*uuid.UUID, error) {
 	if actor.Can(KeysAll) {
-		return nil, nil //nolint:nilnil // nobody in particular
+		return nil, nil //nolint:nilnil // no owner in particular
 	}
 	if err := Need(actor, KeysOwn); err != nil {
 		return nil, err
@@ -101,9 +140,10 @@ func ownKeys(actor Actor) (*uuid.UUID, error) {
 	return &actor.UserID, nil
 }
 
-// ListKeys lists the API keys the actor may see, newest first.
+// ListKeys lists the API keys that the actor may see, newest first: its own
+// with KeysOwn, the whole organisation's with KeysAll.
 func (s *Service) ListKeys(ctx context.Context, actor Actor) ([]Key, error) {
-	owner, err := ownKeys(actor)
+	owner, err := whose(actor)
 	if err != nil {
 		return nil, err
 	}
@@ -113,38 +153,41 @@ func (s *Service) ListKeys(ctx context.Context, actor Actor) ([]Key, error) {
 	}
 	list := make([]Key, len(rows))
 	for i, r := range rows {
-		k := Key{
-			ID: r.ID, PublicID: r.PublicID, Name: r.Name, Owner: r.Owner, CreatedAt: r.CreatedAt,
-			ExpiresAt: orZero(r.ExpiresAt), LastUsedAt: orZero(r.LastUsedAt), RevokedAt: orZero(r.RevokedAt),
+		list[i] = Key{
+			ID: r.ID, PublicID: r.PublicID, Name: r.Name, Scopes: scopesNamed(r.Scopes),
+			OwnerID: orZero(r.UserID), Owner: r.Owner, CreatedAt: r.CreatedAt, ExpiresAt: orZero(r.ExpiresAt),
+			LastUsedAt: orZero(r.LastUsedAt), RevokedAt: orZero(r.RevokedAt), Suspended: r.Suspended,
 		}
-		if r.UserID != nil {
-			k.OwnerID = *r.UserID
-		}
-		for _, scope := range r.Scopes {
-			k.Scopes = append(k.Scopes, Scope(scope))
-		}
-		list[i] = k
 	}
 	return list, nil
 }
 
-// RevokeKey ends an API key; the gateways refuse it within three seconds. It
-// fails with fault.NotFound for a key that is not there, was revoked before, or
-// is another's whom the actor may not touch.
+// RevokeKey ends an API key for good; every process that reaches the database
+// refuses it within three seconds. Revoking it again is not an error. It fails
+// with fault.NotFound for a key that is not there, or that the actor may not
+// handle.
 func (s *Service) RevokeKey(ctx context.Context, actor Actor, id uuid.UUID) error {
-	owner, err := ownKeys(actor)
+	owner, err := whose(actor)
 	if err != nil {
 		return err
 	}
 	err = db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		name, err := authdb.New(tx).RevokeKey(ctx, authdb.RevokeKeyParams{OrganisationID: actor.Organisation, ID: id, OwnerID: owner})
+		q := authdb.New(tx)
+		change, err := q.BumpKeys(ctx)
 		if err != nil {
-			return found(err, "There is no such API key that could be revoked.")
+			return fmt.Errorf("take a version: %w", err)
 		}
-		if err := Audit(ctx, tx, actor, "key.revoke", id.String(), map[string]any{"name": name}); err != nil {
-			return err
+		k, err := q.KeyForRevocation(ctx, authdb.KeyForRevocationParams{OrganisationID: actor.Organisation, ID: id, OwnerID: owner})
+		if none(err) {
+			return fault.New(fault.NotFound, "There is no such API key.")
 		}
-		return events.Post(ctx, tx, events.Event{Topic: events.Key, Key: id.String(), Organisation: actor.Organisation})
+		if err != nil || k.RevokedAt != nil {
+			return err //nolint:wrapcheck // one look-up, wrapped below
+		}
+		if _, err := q.RevokeKey(ctx, authdb.RevokeKeyParams{OrganisationID: actor.Organisation, ID: id, Change: change}); err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+		return changedKey(ctx, tx, actor, "key.revoke", id, map[string]any{"name": k.Name})
 	})
 	if err != nil {
 		return fmt.Errorf("revoke API key: %w", err)
@@ -153,9 +196,22 @@ func (s *Service) RevokeKey(ctx context.Context, actor Actor, id uuid.UUID) erro
 	return nil
 }
 
-func orZero(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
+// keyActor returns who acts when a request comes with the key of p, as the
+// database knows now: its owner's role is read anew, as for a session.
+func (s *Service) keyActor(ctx context.Context, p Principal) (Actor, error) {
+	r, err := s.q().KeyActor(ctx, authdb.KeyActorParams{OrganisationID: p.Organisation, ID: p.KeyID})
+	if none(err) {
+		return Actor{}, errRevokedKey
 	}
-	return *t
+	if err != nil {
+		return Actor{}, fmt.Errorf("look up the API key: %w", err)
+	}
+	a := Actor{
+		UserID: orZero(r.UserID), KeyID: r.ID, Organisation: r.OrganisationID, Name: r.Name,
+		Role: Role(orZero(r.Role)), PlatformAdmin: orZero(r.PlatformAdmin), Scopes: scopesNamed(r.Scopes),
+	}
+	if r.UserID == nil {
+		a.Role = Owner // a machine's key: its scopes are its only limit
+	}
+	return a, nil
 }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"hash"
 	"log/slog"
-	"slices"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,274 +16,329 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
+	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
+	"github.com/inventiv-it-for-ai/inventiv/app/loop"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth/internal/authdb"
 )
 
-// Scope is what a key may be used for.
-type Scope string
-
-// The scopes.
 const (
-	ScopeInference Scope = "inference" // /v1
-	ScopeAdmin     Scope = "admin"     // /api/v1, with what its owner may do
+	pollPeriod  = time.Second                       // a revocation is known after this, even when no event comes
+	flushPeriod = 30 * time.Second                  // between two writes of last uses
+	trustPeriod = 5 * time.Minute                   // how long keys are believed without the database
+	readLimit   = 10 * time.Second                  // for one read of the table
+	waitLimit   = pollPeriod + 100*time.Millisecond // for an unknown key: the pause before a read, and the read
 )
 
-// trustFor is how long known keys stay good while the database is away.
-const trustFor = 5 * time.Minute
-
-// Principal is whose request a key makes it. Principals are shared: read only.
+// Principal is what a key that has been checked may act for.
 type Principal struct {
-	KeyID, UserID, Organisation uuid.UUID // UserID is nil for a key without an owner
-	Name                        string
-	Scopes                      []Scope
-	Role                        Role // the owner's now
-	PlatformAdmin               bool
-
-	mac       []byte
-	expiresAt time.Time // zero: never
-	revoked   bool
-	orphaned  bool // its owner left
-	used      atomic.Int64
+	KeyID        uuid.UUID
+	UserID       uuid.UUID // its owner; nil for a key that belongs to no member
+	Organisation uuid.UUID
+	Name         string // of the key
+	Scopes       Scopes // what it was made for and its owner may still do
 }
 
-// Allows reports whether the key has the scope.
-func (p *Principal) Allows(s Scope) bool { return slices.Contains(p.Scopes, s) }
-
-// Actor returns the actor of a request made with the key.
-func (p *Principal) Actor() Actor {
-	role := p.Role
-	if p.UserID == uuid.Nil {
-		role = Admin
-	}
-	return Actor{
-		UserID: p.UserID, KeyID: p.KeyID, Organisation: p.Organisation, Name: p.Name, Role: role, PlatformAdmin: p.PlatformAdmin,
-	}
-}
-
-// KeyTable holds every usable API key in memory, so that checking one asks
-// nobody. Run keeps it true: a revocation is known within about a second while
-// the database answers. When it does not, known keys stay good for five minutes
-// and unknown ones cannot be judged.
+// KeyTable holds every usable API key in memory, so that a request is let in
+// without asking the database. Make it with NewKeyTable and keep Run running.
+//
+// A change reaches it by Wake, which somebody calls on an event of topic key,
+// or else by the poll a second later. While the database is away it goes on
+// with what it knows for five minutes after its last successful read, then
+// refuses every key: it never fails open.
 type KeyTable struct {
-	db     *authdb.Queries
-	pepper []byte
-	log    *slog.Logger
-	macs   sync.Pool
+	db    *authdb.Queries
+	log   *slog.Logger
+	poll  *loop.Loop
+	flush *loop.Loop
+	macs  sync.Pool
+	trust time.Duration
+	start time.Time // what good is counted from, by the monotonic clock
 
-	keys     atomic.Pointer[map[string]*Principal] // by public id
-	readAt   atomic.Int64                          // unix nanoseconds of the last good look at the database
-	refresh  chan struct{}                         // asks for a look now
-	mu       sync.Mutex
-	version  string
-	looked   chan struct{} // closed and replaced after each look
-	lastLook time.Time
+	keys atomic.Pointer[map[string]*apiKey] // by public id; replaced, never changed
+	good atomic.Int64                       // nanoseconds from start to the beginning of the last good read; 0: none yet
+
+	reading sync.Mutex // held by the read in progress
+	seen    int64      // version of the table in memory
+
+	mu    sync.Mutex
+	next  *round    // the read that unknown keys wait for; nil when none does
+	asked time.Time // when the last such read began
 }
 
-// NewKeyTable returns an empty table. Load fills it; Run keeps it true.
-func NewKeyTable(pool *pgxpool.Pool, pepper []byte, log *slog.Logger) *KeyTable {
-	t := &KeyTable{
-		db: authdb.New(pool), pepper: pepper, log: log,
-		refresh: make(chan struct{}, 1), looked: make(chan struct{}),
-	}
-	t.macs.New = func() any { return &macState{h: hmac.New(sha256.New, pepper)} }
-	t.keys.Store(&map[string]*Principal{})
+// round is one read of the table that requests wait for together.
+type round struct {
+	done chan struct{}
+	err  error // once done is closed
+}
+
+// apiKey is one key as checked. Only its use changes.
+type apiKey struct {
+	principal Principal
+	mac       [sha256.Size]byte
+	expires   time.Time // zero: never
+	revoked   bool
+	suspended bool // its owner is no longer a member, or is disabled
+	use       *keyUse
+}
+
+// keyUse outlives the apiKey that it belongs to: a new version of a key keeps it.
+type keyUse struct {
+	at    atomic.Int64 // Unix milliseconds of the last use
+	saved int64        // what was last written; guarded by the flush loop being one
+}
+
+// NewKeyTable returns an empty table; the first Check or Run fills it.
+func NewKeyTable(pool *pgxpool.Pool, ring *keyring.Ring, log *slog.Logger) *KeyTable {
+	pepper := pepperOf(ring)
+	t := &KeyTable{db: authdb.New(pool), log: log, trust: trustPeriod, start: time.Now(), seen: -1}
+	t.keys.Store(&map[string]*apiKey{})
+	t.macs.New = func() any { return &macState{mac: hmac.New(sha256.New, pepper)} }
+	t.poll = loop.New("api keys", pollPeriod, log, t.read)
+	t.flush = loop.New("api key use", flushPeriod, log, t.saveUse)
 	return t
 }
 
-// macState is what one HMAC needs, reused.
-type macState struct {
-	h   hash.Hash
-	in  [secretLen]byte
-	sum [sha256.Size]byte
+// Run keeps the table current until ctx ends, and writes the last uses before
+// it returns.
+func (t *KeyTable) Run(ctx context.Context) {
+	var loops sync.WaitGroup
+	for _, l := range t.Loops() {
+		loops.Go(func() { l.Run(ctx) })
+	}
+	loops.Wait()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readLimit)
+	defer cancel()
+	if _, err := t.saveUse(ctx); err != nil {
+		t.log.WarnContext(ctx, "last use of api keys not written", "err", err)
+	}
 }
 
-// Check returns the principal of an API key. It fails with fault.Signin and one
-// of the kinds malformed_api_key, invalid_api_key, key_revoked, key_expired, or
-// with fault.Unavailable (auth_unavailable) when that cannot be known now. A
-// malformed key asks nobody; a well-formed unknown one asks the database at
-// most once a second, together with all others.
-func (t *KeyTable) Check(ctx context.Context, token string) (*Principal, error) {
-	id, secret, ok := splitKey(token)
-	if !ok {
-		return nil, errMalformed
-	}
-	p, ok := (*t.keys.Load())[id]
-	if !ok {
-		if err := t.lookAgain(ctx); err != nil {
-			return nil, err
-		}
-		if p, ok = (*t.keys.Load())[id]; !ok {
-			return nil, errUnknown
-		}
-	}
-	if !t.matches(p, secret) {
-		return nil, errUnknown
-	}
-	now := time.Now()
-	if now.UnixNano()-t.readAt.Load() > int64(trustFor) {
-		return nil, errUnavailable
-	}
-	switch {
-	case p.revoked || p.orphaned:
-		return nil, errRevoked
-	case !p.expiresAt.IsZero() && now.After(p.expiresAt):
-		return nil, errExpired
-	}
-	p.used.Store(now.UnixNano())
-	return p, nil
-}
+// Loops returns the table's loops, for the operator's page. Run runs them.
+func (t *KeyTable) Loops() []*loop.Loop { return []*loop.Loop{t.poll, t.flush} }
 
-var ( //nolint:gochecknoglobals // constant faults, shared so that a flood of bad keys allocates nothing
-	errMalformed = fault.New(fault.Signin, "This is not an API key of this service: its form or its checksum is wrong.").
-			WithFix("Send Authorization: Bearer sk-inv-… exactly as it was shown when the key was made.").WithKind("malformed_api_key")
-	errUnknown = fault.New(fault.Signin, "This API key is not known here.").
-			WithFix("Make a new one in the console under API keys.").WithKind("invalid_api_key")
-	errRevoked = fault.New(fault.Signin, "This API key was revoked.").
-			WithFix("Make a new one in the console under API keys.").WithKind("key_revoked")
-	errExpired = fault.New(fault.Signin, "This API key has expired.").
-			WithFix("Make a new one in the console under API keys.").WithKind("key_expired")
-	errUnavailable = fault.New(fault.Unavailable, "API keys cannot be checked at the moment: the database does not answer.").
+// Wake asks for a look at what has changed. It never blocks.
+func (t *KeyTable) Wake() { t.poll.Wake() }
+
+// The refusals of a key. An unknown id and a wrong secret look the same.
+var (
+	errMalformedKey = fault.New(fault.Signin, "This is not an API key of this service: its form or its checksum is wrong.").
+			WithFix("Copy the whole key again; it begins with sk-inv- and has 67 characters.").WithKind("malformed_api_key")
+	errInvalidKey = fault.New(fault.Signin, "This API key is not known here.").
+			WithFix("Check that the key belongs to this installation, or make a new one.").WithKind("invalid_api_key")
+	errRevokedKey = fault.New(fault.Signin, "This API key was revoked.").
+			WithFix("Make a new key.").WithKind("key_revoked")
+	errSuspendedKey = fault.New(fault.Denied, "This API key is suspended: its owner is no longer a member of the organisation.").
+			WithFix("Use a key of somebody who is.").WithKind("key_disabled")
+	errKeysAway = fault.New(fault.Unavailable, "API keys cannot be checked at this moment.").
 			WithFix("Try again in a few seconds.").WithKind("auth_unavailable")
 )
 
-// matches compares in constant time and allocates nothing.
-func (t *KeyTable) matches(p *Principal, secret string) bool {
-	m, _ := t.macs.Get().(*macState)
-	defer t.macs.Put(m)
-	m.h.Reset()
-	copy(m.in[:], secret)
-	m.h.Write(m.in[:])
-	return subtle.ConstantTimeCompare(m.h.Sum(m.sum[:0]), p.mac) == 1
+// Check returns whom the key acts for. It allocates nothing for a good key,
+// takes the same time whatever part of a secret is wrong, and notes the use.
+//
+// It fails with fault.Signin for a key that is malformed_api_key (nothing but
+// its form was looked at), invalid_api_key, key_revoked or key_expired, with
+// fault.Denied for one that is key_disabled, and with fault.Unavailable,
+// auth_unavailable, when nobody can tell. A well-formed id that is not in the
+// table makes it read the table once more, together with all others that wait
+// and at most once a second; no caller waits for longer than that and the read.
+func (t *KeyTable) Check(ctx context.Context, token string) (Principal, error) {
+	id, secret, ok := splitKey(token)
+	if !ok {
+		return Principal{}, errMalformedKey
+	}
+	now := time.Now()
+	k := (*t.keys.Load())[id]
+	if k == nil || t.age(now) > t.trust {
+		if err := t.await(ctx); err != nil {
+			return Principal{}, err
+		}
+		k = (*t.keys.Load())[id]
+	}
+	switch {
+	case !t.matches(k, secret):
+		return Principal{}, errInvalidKey
+	case k.revoked:
+		return Principal{}, errRevokedKey
+	case k.suspended:
+		return Principal{}, errSuspendedKey
+	case !k.expires.IsZero() && !now.Before(k.expires):
+		return Principal{}, fault.Newf(fault.Signin, "This API key expired on %s.", k.expires.UTC().Format(time.RFC1123)).
+			WithFix("Make a new key.").WithKind("key_expired")
+	}
+	if ms := now.UnixMilli(); ms-k.use.at.Load() >= 1000 { // one write a second, not one a request
+		k.use.at.Store(ms)
+	}
+	return k.principal, nil
 }
 
-// lookAgain waits up to a second for a look at the database that began less
-// than a second ago or begins now.
-func (t *KeyTable) lookAgain(ctx context.Context) error {
+// age returns for how long the table has not been confirmed.
+func (t *KeyTable) age(now time.Time) time.Duration {
+	good := t.good.Load()
+	if good == 0 {
+		return trustPeriod * 2
+	}
+	return now.Sub(t.start) - time.Duration(good)
+}
+
+// await waits until the table has been read by a read that began after the
+// call, so that a key committed before the request is found. Callers share
+// reads, of which one may begin each second.
+func (t *KeyTable) await(ctx context.Context) error {
 	t.mu.Lock()
-	looked, fresh := t.looked, time.Since(t.lastLook) < time.Second
+	r := t.next
+	if r == nil {
+		r = &round{done: make(chan struct{})}
+		t.next = r
+		pause := time.Until(t.asked.Add(pollPeriod))
+		go t.run(context.WithoutCancel(ctx), r, pause)
+	}
 	t.mu.Unlock()
-	if !fresh {
-		select {
-		case t.refresh <- struct{}{}:
-		default:
-		}
-		limit := time.NewTimer(time.Second)
-		defer limit.Stop()
-		select {
-		case <-looked:
-		case <-limit.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the API keys: %w", ctx.Err())
-		}
-	}
-	if time.Now().UnixNano()-t.readAt.Load() > int64(3*time.Second) {
-		return errUnavailable
-	}
-	return nil
-}
 
-// Wake asks for a look at the database soon.
-func (t *KeyTable) Wake() {
+	limit := time.NewTimer(waitLimit)
+	defer limit.Stop()
 	select {
-	case t.refresh <- struct{}{}:
-	default:
+	case <-r.done:
+		if r.err != nil {
+			return errKeysAway.WithCause(r.err)
+		}
+		return nil
+	case <-ctx.Done():
+		return errKeysAway.WithCause(ctx.Err())
+	case <-limit.C:
+		if t.age(time.Now()) > 2*pollPeriod {
+			return errKeysAway
+		}
+		return nil // the poll has looked meanwhile
 	}
 }
 
-// Run keeps the table true until ctx ends: it looks once a second, and at once
-// when it is woken. It also writes, every half minute, when keys were last used.
-func (t *KeyTable) Run(ctx context.Context) {
-	tick, touch := time.NewTicker(time.Second), time.NewTicker(30*time.Second)
-	defer tick.Stop()
-	defer touch.Stop()
-	failed := false
-	for {
-		err := t.Load(ctx)
-		if err != nil && !failed && ctx.Err() == nil {
-			t.log.ErrorContext(ctx, "api keys not read", "err", err)
-		}
-		failed = err != nil
-		select {
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			defer cancel()
-			t.touch(last)
-			return
-		case <-touch.C:
-			t.touch(ctx)
-		case <-tick.C:
-		case <-t.refresh:
-		}
+// run makes round r after a pause.
+func (t *KeyTable) run(ctx context.Context, r *round, pause time.Duration) {
+	if pause > 0 {
+		<-time.After(pause)
 	}
-}
-
-// Load looks at the database once and reads the keys again when any changed.
-func (t *KeyTable) Load(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	begun := time.Now()
-	err := t.load(ctx)
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.lastLook = time.Now()
-	if err == nil {
-		t.readAt.Store(begun.UnixNano())
-	}
-	close(t.looked)
-	t.looked = make(chan struct{})
-	return err
+	t.next, t.asked = nil, time.Now() // who comes from here on needs a later read
+	t.mu.Unlock()
+	_, r.err = t.read(ctx)
+	close(r.done)
 }
 
-func (t *KeyTable) load(ctx context.Context) error {
+// read brings the table up to date and returns how many keys changed.
+func (t *KeyTable) read(ctx context.Context) (int, error) {
+	t.reading.Lock()
+	defer t.reading.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+
+	begun := time.Since(t.start)
 	version, err := t.db.KeyVersion(ctx)
 	if err != nil {
-		return fmt.Errorf("read the version of the API keys: %w", err)
+		return 0, fmt.Errorf("read the version of the keys: %w", err)
 	}
-	if version == t.version {
-		return nil
+	changed := 0
+	if version != t.seen {
+		// Versions become visible in their order (see migration 1), so nothing up
+		// to version can appear later. A lower one than before is a database
+		// restored from a backup: everything is read again.
+		keys := map[string]*apiKey{}
+		since := int64(-1)
+		if version > t.seen {
+			keys, since = maps.Clone(*t.keys.Load()), t.seen
+		}
+		rows, err := t.db.KeysSince(ctx, since)
+		if err != nil {
+			return 0, fmt.Errorf("read the changed keys: %w", err)
+		}
+		for _, row := range rows {
+			keys[row.PublicID] = keyOf(row, keys[row.PublicID])
+		}
+		t.keys.Store(&keys)
+		t.seen, changed = version, len(rows)
 	}
-	rows, err := t.db.LoadKeys(ctx)
-	if err != nil {
-		return fmt.Errorf("read the API keys: %w", err)
-	}
-	old, keys := *t.keys.Load(), make(map[string]*Principal, len(rows))
-	for _, r := range rows {
-		p := &Principal{
-			KeyID: r.ID, Organisation: r.OrganisationID, Name: r.Name, Role: Role(r.OwnerRole), PlatformAdmin: r.PlatformAdmin,
-			mac: r.SecretMac, revoked: r.RevokedAt != nil, orphaned: r.Orphaned,
-		}
-		if r.UserID != nil {
-			p.UserID = *r.UserID
-		}
-		if r.ExpiresAt != nil {
-			p.expiresAt = *r.ExpiresAt
-		}
-		for _, s := range r.Scopes {
-			p.Scopes = append(p.Scopes, Scope(s))
-		}
-		if before := old[r.PublicID]; before != nil {
-			p.used.Store(before.used.Load())
-		}
-		keys[r.PublicID] = p
-	}
-	t.keys.Store(&keys)
-	t.version = version
-	return nil
+	t.good.Store(int64(max(begun, 1)))
+	return changed, nil
 }
 
-// touch writes when keys were last used since the last time.
-func (t *KeyTable) touch(ctx context.Context) {
-	var ids []uuid.UUID
-	var ats []time.Time
-	for _, p := range *t.keys.Load() {
-		if at := p.used.Swap(0); at != 0 {
-			ids, ats = append(ids, p.KeyID), append(ats, time.Unix(0, at))
+// keyOf returns the key of a row; old is its version before, or nil.
+func keyOf(row authdb.KeysSinceRow, old *apiKey) *apiKey {
+	k := &apiKey{
+		principal: Principal{
+			KeyID: row.ID, Organisation: row.OrganisationID, Name: row.Name, Scopes: scopesNamed(row.Scopes),
+		},
+		revoked: row.RevokedAt != nil,
+		use:     &keyUse{},
+	}
+	copy(k.mac[:], row.SecretMac)
+	if old != nil {
+		k.use = old.use
+	}
+	if row.ExpiresAt != nil {
+		k.expires = *row.ExpiresAt
+	}
+	if row.UserID != nil {
+		k.principal.UserID = *row.UserID
+		k.suspended = row.Role == nil || row.DisabledAt != nil
+		if row.Role != nil && !Role(*row.Role).Can(InferenceUse) {
+			k.principal.Scopes &^= ScopeInference
 		}
 	}
-	if len(ids) == 0 {
-		return
+	return k
+}
+
+// saveUse writes when keys were last used and returns how many it wrote.
+func (t *KeyTable) saveUse(ctx context.Context) (int, error) {
+	var uses []*keyUse
+	var arg authdb.TouchKeysParams
+	for _, k := range *t.keys.Load() {
+		if at := k.use.at.Load(); at > k.use.saved {
+			uses = append(uses, k.use)
+			arg.Ids = append(arg.Ids, k.principal.KeyID)
+			arg.Ats = append(arg.Ats, time.UnixMilli(at))
+		}
 	}
-	if err := t.db.TouchKeys(ctx, authdb.TouchKeysParams{Ids: ids, Ats: ats}); err != nil {
-		t.log.WarnContext(ctx, "last use of api keys not written", "err", err)
+	if len(uses) == 0 {
+		return 0, nil
 	}
+	if err := t.db.TouchKeys(ctx, arg); err != nil {
+		return 0, fmt.Errorf("write the last use of %d keys: %w", len(uses), err)
+	}
+	for i, u := range uses {
+		u.saved = arg.Ats[i].UnixMilli()
+	}
+	return len(uses), nil
+}
+
+// macState is what one check needs, kept for the next one.
+type macState struct {
+	mac hash.Hash
+	in  [secretLen]byte
+	out [sha256.Size]byte
+}
+
+// matches reports whether secret is k's. It takes as long without a k.
+func (t *KeyTable) matches(k *apiKey, secret string) bool {
+	s := t.macs.Get().(*macState) //nolint:forcetypeassert // the pool holds nothing else
+	defer t.macs.Put(s)
+	s.mac.Reset()
+	copy(s.in[:], secret)
+	s.mac.Write(s.in[:])
+	sum := s.mac.Sum(s.out[:0])
+	var want [sha256.Size]byte
+	if k != nil {
+		want = k.mac
+	}
+	return hmac.Equal(sum, want[:]) && k != nil
+}
+
+// pepperOf returns the key of the MAC under which secrets are stored. It is not
+// in the database: who can write there cannot mint keys.
+func pepperOf(ring *keyring.Ring) []byte { return ring.Derive("api-key-pepper") }
+
+// secretMAC returns what is stored of a key's secret.
+func secretMAC(pepper []byte, secret string) []byte {
+	m := hmac.New(sha256.New, pepper)
+	m.Write([]byte(secret))
+	return m.Sum(nil)
 }

@@ -1,37 +1,43 @@
 package auth
 
-import "slices"
+import (
+	"slices"
 
-// Role is what a member is in an organisation.
+	"github.com/inventiv-it-for-ai/inventiv/app/fault"
+)
+
+// Role is what a member is in one organisation: a name for a set of
+// permissions.
 type Role string
 
-// The roles. They are sets of permissions; none contains all of another's by
-// rank.
+// The roles. They are sets, not rungs of a ladder: an owner has everything, but
+// no other role contains all of another one's permissions by rank.
 const (
-	Owner   Role = "owner"   // everything in the organisation
+	Owner   Role = "owner"   // answers for the organisation
 	Admin   Role = "admin"   // makes it work: machines, models, keys, members
 	Manager Role = "manager" // makes it affordable: prices, costs, usage
 	User    Role = "user"    // uses the models
 	Auditor Role = "auditor" // reads everything, changes nothing
 )
 
-// Roles lists the roles as people choose among them.
+// Roles lists the roles in the order in which people are shown them.
 func Roles() []Role { return []Role{Owner, Admin, Manager, User, Auditor} }
 
 // Permission is one thing that may be done, as noun.verb.
 type Permission string
 
-// The permissions.
+// The permissions. Those of a role hold in one organisation; PlatformOperate is
+// held by the operators of the platform, whatever their role.
 const (
 	InstancesView    Permission = "instances.view"
-	InstancesOperate Permission = "instances.operate" // deploy, terminate, reinstall
+	InstancesOperate Permission = "instances.operate" // deploy, scale, terminate, reinstall
 	ModelsView       Permission = "models.view"
 	ModelsEdit       Permission = "models.edit"
 	PricesEdit       Permission = "prices.edit"
 	EndpointsView    Permission = "endpoints.view"
 	EndpointsEdit    Permission = "endpoints.edit"
-	KeysOwn          Permission = "keys.own"
-	KeysAll          Permission = "keys.all"
+	KeysOwn          Permission = "keys.own" // make, list and revoke one's own
+	KeysAll          Permission = "keys.all" // list and revoke everybody's
 	MembersView      Permission = "members.view"
 	MembersEdit      Permission = "members.edit"
 	UsageOwn         Permission = "usage.own"
@@ -39,11 +45,10 @@ const (
 	CostsView        Permission = "costs.view"
 	InferenceUse     Permission = "inference.use"
 	AuditView        Permission = "audit.view"
-	PlatformOperate  Permission = "platform.operate" // the operator of the platform, whatever the role
-	Anyone           Permission = ""                 // signed in is enough
+	PlatformOperate  Permission = "platform.operate" // loops, providers, organisations, private endpoint URLs
 )
 
-// Permissions lists every permission a role can have.
+// Permissions lists every permission that a role can hold.
 func Permissions() []Permission {
 	return []Permission{
 		InstancesView, InstancesOperate, ModelsView, ModelsEdit, PricesEdit, EndpointsView, EndpointsEdit,
@@ -51,39 +56,100 @@ func Permissions() []Permission {
 	}
 }
 
-// Can reports whether the role has the permission.
-func (r Role) Can(p Permission) bool {
-	switch r {
-	case Owner:
-		return p != PlatformOperate
-	case Admin:
-		return p != PlatformOperate && p != PricesEdit
-	case Manager:
-		return slices.Contains([]Permission{
-			Anyone, InstancesView, ModelsView, PricesEdit, EndpointsView, KeysOwn, MembersView, UsageOwn, UsageAll, CostsView,
-			InferenceUse, AuditView,
-		}, p)
-	case User:
-		return slices.Contains([]Permission{
-			Anyone, InstancesView, ModelsView, EndpointsView, KeysOwn, MembersView, UsageOwn, InferenceUse,
-		}, p)
-	case Auditor:
-		return slices.Contains([]Permission{
-			Anyone, InstancesView, ModelsView, EndpointsView, MembersView, UsageOwn, UsageAll, CostsView, AuditView,
-		}, p)
-	}
-	return false
+// holds says what each role may do; doc.go prints it as a table.
+var holds = map[Role][]Permission{
+	Owner: Permissions(),
+	Admin: slices.DeleteFunc(Permissions(), func(p Permission) bool { return p == PricesEdit }),
+	Manager: {
+		InstancesView, ModelsView, PricesEdit, EndpointsView, KeysOwn, MembersView,
+		UsageOwn, UsageAll, CostsView, InferenceUse, AuditView,
+	},
+	User: {InstancesView, ModelsView, EndpointsView, KeysOwn, MembersView, UsageOwn, InferenceUse},
+	Auditor: {
+		InstancesView, ModelsView, EndpointsView, MembersView, UsageAll, CostsView, AuditView,
+	},
 }
 
-// MayGrant reports whether somebody with this role may give or take role to a
-// member: owners any, admins what is not above them, nobody else anything.
-func (r Role) MayGrant(role Role) bool {
-	switch r {
-	case Owner:
-		return slices.Contains(Roles(), role)
-	case Admin:
-		return role == Admin || role == Manager || role == User || role == Auditor
-	case Manager, User, Auditor:
+// Can reports whether the role has the permission.
+func (r Role) Can(p Permission) bool { return slices.Contains(holds[r], p) }
+
+// Grants reports whether a member with this role may give role to somebody, or
+// take it away. An owner may grant every role. An admin may grant those that
+// can do strictly less than an admin: not manager, because who sets up the
+// machines must not also appoint who sets their price, and not admin. Nobody
+// else may grant any.
+func (r Role) Grants(role Role) bool {
+	if !r.Can(MembersEdit) || holds[role] == nil {
+		return false
 	}
-	return false
+	if r == Owner {
+		return true
+	}
+	return role != r && !slices.ContainsFunc(holds[role], func(p Permission) bool { return !r.Can(p) })
+}
+
+// Scopes is what an API key was made for, as a set of bits.
+type Scopes uint8
+
+// The scopes of an API key.
+const (
+	ScopeInference Scopes = 1 << iota // call the models on /v1
+	ScopeAdmin                        // use the JSON API as its owner may
+)
+
+// scopeNames are the scopes' names in the database, the API and the CLI.
+var scopeNames = []struct {
+	scope Scopes
+	name  string
+}{{ScopeInference, "inference"}, {ScopeAdmin, "admin"}}
+
+// Has reports whether s holds all of scope.
+func (s Scopes) Has(scope Scopes) bool { return s&scope == scope }
+
+// Names returns the scopes' names.
+func (s Scopes) Names() []string {
+	names := []string{}
+	for _, n := range scopeNames {
+		if s.Has(n.scope) {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
+
+// ParseScopes returns the scopes with these names, and fault.Invalid when there
+// is none or one is unknown.
+func ParseScopes(names []string) (s Scopes, err error) {
+	for _, name := range names {
+		scope := scopesNamed([]string{name})
+		if scope == 0 {
+			return 0, fault.Newf(fault.Invalid, "There is no scope %q.", name).
+				WithFix("Use inference, admin, or both.").WithField("scopes")
+		}
+		s |= scope
+	}
+	if s == 0 {
+		return 0, fault.New(fault.Invalid, "An API key needs a scope.").WithFix("Use inference, admin, or both.").WithField("scopes")
+	}
+	return s, nil
+}
+
+// scopesNamed returns the scopes with these names. One that it does not know
+// counts for nothing: a newer release's scope must not widen a key here.
+func scopesNamed(names []string) (s Scopes) {
+	for _, n := range scopeNames {
+		if slices.Contains(names, n.name) {
+			s |= n.scope
+		}
+	}
+	return s
+}
+
+// permit reports whether a key with these scopes may use the permission, when
+// its owner has it.
+func (s Scopes) permit(p Permission) bool {
+	if p == InferenceUse {
+		return s.Has(ScopeInference)
+	}
+	return s.Has(ScopeAdmin)
 }

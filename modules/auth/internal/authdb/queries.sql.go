@@ -13,30 +13,29 @@ import (
 	"github.com/google/uuid"
 )
 
-const anyPlatformAdmin = `-- name: AnyPlatformAdmin :one
-SELECT EXISTS (SELECT FROM auth.users WHERE platform_admin AND password_hash IS NOT NULL) AS set_up,
-       EXISTS (SELECT FROM auth.users WHERE platform_admin) AS present
+const abandonRequest = `-- name: AbandonRequest :exec
+DELETE FROM auth.idempotency WHERE organisation_id = $1 AND key = $2 AND created_at = $3 AND status IS NULL
 `
 
-type AnyPlatformAdminRow struct {
-	SetUp   bool
-	Present bool
+type AbandonRequestParams struct {
+	OrganisationID uuid.UUID
+	Key            string
+	ClaimedAt      time.Time
 }
 
-func (q *Queries) AnyPlatformAdmin(ctx context.Context) (AnyPlatformAdminRow, error) {
-	row := q.db.QueryRow(ctx, anyPlatformAdmin)
-	var i AnyPlatformAdminRow
-	err := row.Scan(&i.SetUp, &i.Present)
-	return i, err
+func (q *Queries) AbandonRequest(ctx context.Context, arg AbandonRequestParams) error {
+	_, err := q.db.Exec(ctx, abandonRequest, arg.OrganisationID, arg.Key, arg.ClaimedAt)
+	return err
 }
 
 const auditPage = `-- name: AuditPage :many
 SELECT id, actor, actor_name, action, object, detail, ip, request_id, at FROM auth.audit
- WHERE organisation_id = $1 AND ($2::bigint = 0 OR id < $2::bigint) ORDER BY id DESC LIMIT $3
+ WHERE organisation_id = $1::uuid AND ($2::bigint = 0 OR id < $2::bigint)
+ ORDER BY id DESC LIMIT $3
 `
 
 type AuditPageParams struct {
-	OrganisationID *uuid.UUID
+	OrganisationID uuid.UUID
 	Before         int64
 	PageSize       int32
 }
@@ -53,6 +52,7 @@ type AuditPageRow struct {
 	At        time.Time
 }
 
+// AuditPage returns an organisation's audit, newest first, before an entry (0: from the newest).
 func (q *Queries) AuditPage(ctx context.Context, arg AuditPageParams) ([]AuditPageRow, error) {
 	rows, err := q.db.Query(ctx, auditPage, arg.OrganisationID, arg.Before, arg.PageSize)
 	if err != nil {
@@ -83,26 +83,55 @@ func (q *Queries) AuditPage(ctx context.Context, arg AuditPageParams) ([]AuditPa
 	return items, nil
 }
 
-const countFailure = `-- name: CountFailure :exec
-INSERT INTO auth.throttles AS t (key, failures, last_at) VALUES ($1, 1, now())
-ON CONFLICT (key) DO UPDATE SET
-  failures = CASE WHEN t.last_at < now() - interval '1 hour' THEN 1 ELSE t.failures + 1 END,
-  last_at = now(),
-  blocked_until = CASE WHEN t.last_at >= now() - interval '1 hour' AND t.failures + 1 >= $2::int
-    THEN now() + make_interval(secs => least(900, power(2, least(t.failures + 1 - $2::int, 20)))) ELSE t.blocked_until END
+const beginRequest = `-- name: BeginRequest :one
+INSERT INTO auth.idempotency AS i (organisation_id, key, request_hash) VALUES ($1, $2, $3)
+ON CONFLICT (organisation_id, key) DO UPDATE SET
+  request_hash = excluded.request_hash, status = NULL, body = NULL, content_type = '', created_at = now()
+ WHERE i.created_at < now() - interval '24 hours'
+    OR (i.status IS NULL AND i.request_hash = excluded.request_hash AND i.created_at < now() - interval '5 minutes')
+RETURNING created_at
 `
 
-type CountFailureParams struct {
-	Key  string
-	Free int32
+type BeginRequestParams struct {
+	OrganisationID uuid.UUID
+	Key            string
+	RequestHash    []byte
 }
 
-// CountFailure notes a failed sign-in and blocks the key for longer and longer,
-// never for ever: from the fifth on 1 s, 2 s, 4 s, at most 15 minutes. A quiet
-// hour forgets.
-func (q *Queries) CountFailure(ctx context.Context, arg CountFailureParams) error {
-	_, err := q.db.Exec(ctx, countFailure, arg.Key, arg.Free)
-	return err
+// BeginRequest claims an idempotency key. One that a process has left unfinished
+// for five minutes may be claimed again by the same request. No row when it is
+// claimed; the time of the claim is the proof of it.
+func (q *Queries) BeginRequest(ctx context.Context, arg BeginRequestParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, beginRequest, arg.OrganisationID, arg.Key, arg.RequestHash)
+	var created_at time.Time
+	err := row.Scan(&created_at)
+	return created_at, err
+}
+
+const blockedFor = `-- name: BlockedFor :one
+SELECT greatest(0, extract(epoch FROM blocked_until - now()))::float8 AS secs FROM auth.throttles WHERE key = $1
+`
+
+// BlockedFor returns the seconds until a key may try again.
+func (q *Queries) BlockedFor(ctx context.Context, key string) (float64, error) {
+	row := q.db.QueryRow(ctx, blockedFor, key)
+	var secs float64
+	err := row.Scan(&secs)
+	return secs, err
+}
+
+const bumpKeys = `-- name: BumpKeys :one
+UPDATE auth.api_key_changes SET version = version + 1 RETURNING version
+`
+
+// BumpKeys takes the next version of the keys; its row stays locked until the
+// transaction ends. Every change of what a key may do begins with it, and takes
+// no lock of another kind after it.
+func (q *Queries) BumpKeys(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, bumpKeys)
+	var version int64
+	err := row.Scan(&version)
+	return version, err
 }
 
 const countOrganisations = `-- name: CountOrganisations :one
@@ -138,6 +167,23 @@ func (q *Queries) DeleteMembership(ctx context.Context, arg DeleteMembershipPara
 	return result.RowsAffected(), nil
 }
 
+const endOldestSessions = `-- name: EndOldestSessions :exec
+UPDATE auth.sessions SET revoked_at = now() WHERE id IN (
+  SELECT s.id FROM auth.sessions s WHERE s.user_id = $1 AND s.revoked_at IS NULL AND s.expires_at > now()
+   ORDER BY s.last_seen_at DESC, s.id DESC OFFSET $2::int)
+`
+
+type EndOldestSessionsParams struct {
+	UserID uuid.UUID
+	Keep   int32
+}
+
+// EndOldestSessions leaves a user the sessions that were used last.
+func (q *Queries) EndOldestSessions(ctx context.Context, arg EndOldestSessionsParams) error {
+	_, err := q.db.Exec(ctx, endOldestSessions, arg.UserID, arg.Keep)
+	return err
+}
+
 const endOtherSessions = `-- name: EndOtherSessions :exec
 UPDATE auth.sessions SET revoked_at = now() WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL
 `
@@ -169,28 +215,59 @@ func (q *Queries) EndSession(ctx context.Context, arg EndSessionParams) (int64, 
 	return result.RowsAffected(), nil
 }
 
+const finishRequest = `-- name: FinishRequest :execrows
+UPDATE auth.idempotency SET status = $1::int, content_type = $2, body = $3
+ WHERE organisation_id = $4 AND key = $5 AND created_at = $6 AND status IS NULL
+`
+
+type FinishRequestParams struct {
+	Status         int32
+	ContentType    string
+	Body           []byte
+	OrganisationID uuid.UUID
+	Key            string
+	ClaimedAt      time.Time
+}
+
+func (q *Queries) FinishRequest(ctx context.Context, arg FinishRequestParams) (int64, error) {
+	result, err := q.db.Exec(ctx, finishRequest,
+		arg.Status,
+		arg.ContentType,
+		arg.Body,
+		arg.OrganisationID,
+		arg.Key,
+		arg.ClaimedAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const firstPlatformAdmin = `-- name: FirstPlatformAdmin :one
-SELECT id, email FROM auth.users WHERE platform_admin ORDER BY created_at LIMIT 1
+SELECT id, email, password_hash FROM auth.users WHERE platform_admin
+ ORDER BY (password_hash IS NULL), created_at, id LIMIT 1
 `
 
 type FirstPlatformAdminRow struct {
-	ID    uuid.UUID
-	Email string
+	ID           uuid.UUID
+	Email        string
+	PasswordHash *string
 }
 
 func (q *Queries) FirstPlatformAdmin(ctx context.Context) (FirstPlatformAdminRow, error) {
 	row := q.db.QueryRow(ctx, firstPlatformAdmin)
 	var i FirstPlatformAdminRow
-	err := row.Scan(&i.ID, &i.Email)
+	err := row.Scan(&i.ID, &i.Email, &i.PasswordHash)
 	return i, err
 }
 
-const forgetFailures = `-- name: ForgetFailures :exec
+const forgetAttempts = `-- name: ForgetAttempts :exec
 DELETE FROM auth.throttles WHERE key = $1
 `
 
-func (q *Queries) ForgetFailures(ctx context.Context, key string) error {
-	_, err := q.db.Exec(ctx, forgetFailures, key)
+func (q *Queries) ForgetAttempts(ctx context.Context, key string) error {
+	_, err := q.db.Exec(ctx, forgetAttempts, key)
 	return err
 }
 
@@ -224,9 +301,10 @@ func (q *Queries) InsertAudit(ctx context.Context, arg InsertAuditParams) error 
 	return err
 }
 
-const insertKey = `-- name: InsertKey :exec
-INSERT INTO auth.api_keys (id, public_id, organisation_id, user_id, name, scopes, secret_mac, pepper_key, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+const insertKey = `-- name: InsertKey :one
+INSERT INTO auth.api_keys (id, public_id, organisation_id, user_id, name, scopes, secret_mac, pepper_key, expires_at, change)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+RETURNING created_at
 `
 
 type InsertKeyParams struct {
@@ -239,10 +317,11 @@ type InsertKeyParams struct {
 	SecretMac      []byte
 	PepperKey      string
 	ExpiresAt      *time.Time
+	Change         int64
 }
 
-func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) error {
-	_, err := q.db.Exec(ctx, insertKey,
+func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, insertKey,
 		arg.ID,
 		arg.PublicID,
 		arg.OrganisationID,
@@ -252,27 +331,45 @@ func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) error {
 		arg.SecretMac,
 		arg.PepperKey,
 		arg.ExpiresAt,
+		arg.Change,
 	)
-	return err
+	var created_at time.Time
+	err := row.Scan(&created_at)
+	return created_at, err
 }
 
-const insertMasterKey = `-- name: InsertMasterKey :exec
-INSERT INTO auth.master_keys (id, canary) VALUES ($1, $2) ON CONFLICT DO NOTHING
+const insertMasterKeys = `-- name: InsertMasterKeys :exec
+INSERT INTO auth.master_keys (id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING
 `
 
-type InsertMasterKeyParams struct {
-	ID     string
-	Canary []byte
-}
-
-// InsertMasterKey names the ring that seals this database, unless one is named already.
-func (q *Queries) InsertMasterKey(ctx context.Context, arg InsertMasterKeyParams) error {
-	_, err := q.db.Exec(ctx, insertMasterKey, arg.ID, arg.Canary)
+// InsertMasterKeys names keys of the ring that seals this database.
+func (q *Queries) InsertMasterKeys(ctx context.Context, ids []string) error {
+	_, err := q.db.Exec(ctx, insertMasterKeys, ids)
 	return err
 }
 
-const insertOrganisation = `-- name: InsertOrganisation :exec
+const insertMembership = `-- name: InsertMembership :execrows
+INSERT INTO auth.memberships (organisation_id, user_id, role) VALUES ($1, $2, $3)
+ON CONFLICT (organisation_id, user_id) DO NOTHING
+`
+
+type InsertMembershipParams struct {
+	OrganisationID uuid.UUID
+	UserID         uuid.UUID
+	Role           string
+}
+
+func (q *Queries) InsertMembership(ctx context.Context, arg InsertMembershipParams) (int64, error) {
+	result, err := q.db.Exec(ctx, insertMembership, arg.OrganisationID, arg.UserID, arg.Role)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const insertOrganisation = `-- name: InsertOrganisation :one
 INSERT INTO auth.organisations (id, name, slug, demo) VALUES ($1, $2, $3, $4)
+ON CONFLICT (slug) DO NOTHING RETURNING slug
 `
 
 type InsertOrganisationParams struct {
@@ -282,47 +379,58 @@ type InsertOrganisationParams struct {
 	Demo bool
 }
 
-func (q *Queries) InsertOrganisation(ctx context.Context, arg InsertOrganisationParams) error {
-	_, err := q.db.Exec(ctx, insertOrganisation,
+// InsertOrganisation returns no row when the slug is taken.
+func (q *Queries) InsertOrganisation(ctx context.Context, arg InsertOrganisationParams) (string, error) {
+	row := q.db.QueryRow(ctx, insertOrganisation,
 		arg.ID,
 		arg.Name,
 		arg.Slug,
 		arg.Demo,
 	)
-	return err
+	var slug string
+	err := row.Scan(&slug)
+	return slug, err
 }
 
-const insertSession = `-- name: InsertSession :exec
+const insertSession = `-- name: InsertSession :one
 INSERT INTO auth.sessions (id, token_hash, user_id, organisation_id, ip, user_agent, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7::float8))
+VALUES ($1, $2, $3,
+  (SELECT m.organisation_id FROM auth.memberships m
+     LEFT JOIN LATERAL (SELECT max(s.last_seen_at) AS at FROM auth.sessions s
+                         WHERE s.user_id = m.user_id AND s.organisation_id = m.organisation_id) last ON true
+    WHERE m.user_id = $3 ORDER BY last.at DESC NULLS LAST, m.created_at, m.organisation_id LIMIT 1),
+  $4, $5, now() + make_interval(secs => $6::float8))
+RETURNING organisation_id
 `
 
 type InsertSessionParams struct {
-	ID             uuid.UUID
-	TokenHash      []byte
-	UserID         uuid.UUID
-	OrganisationID *uuid.UUID
-	Ip             string
-	UserAgent      string
-	LifeSecs       float64
+	ID        uuid.UUID
+	TokenHash []byte
+	UserID    uuid.UUID
+	Ip        string
+	UserAgent string
+	LifeSecs  float64
 }
 
-func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) error {
-	_, err := q.db.Exec(ctx, insertSession,
+// InsertSession begins a session in the organisation that its user last worked
+// in, or else the one he joined first.
+func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) (*uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, insertSession,
 		arg.ID,
 		arg.TokenHash,
 		arg.UserID,
-		arg.OrganisationID,
 		arg.Ip,
 		arg.UserAgent,
 		arg.LifeSecs,
 	)
-	return err
+	var organisation_id *uuid.UUID
+	err := row.Scan(&organisation_id)
+	return organisation_id, err
 }
 
 const insertTicket = `-- name: InsertTicket :exec
 INSERT INTO auth.tickets (id, purpose, token_hash, user_id, expires_at)
-VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5::float8))
+VALUES ($1, $2, $3, $4::uuid, now() + make_interval(secs => $5::float8))
 `
 
 type InsertTicketParams struct {
@@ -345,14 +453,13 @@ func (q *Queries) InsertTicket(ctx context.Context, arg InsertTicketParams) erro
 }
 
 const insertUser = `-- name: InsertUser :exec
-INSERT INTO auth.users (id, email, name, password_hash, platform_admin)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO auth.users (id, email, password_hash, platform_admin)
+VALUES ($1, $2, $3, $4)
 `
 
 type InsertUserParams struct {
 	ID            uuid.UUID
 	Email         string
-	Name          string
 	PasswordHash  *string
 	PlatformAdmin bool
 }
@@ -361,34 +468,158 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
 	_, err := q.db.Exec(ctx, insertUser,
 		arg.ID,
 		arg.Email,
-		arg.Name,
 		arg.PasswordHash,
 		arg.PlatformAdmin,
 	)
 	return err
 }
 
-const keyVersion = `-- name: KeyVersion :one
-SELECT concat_ws('/',
-  (SELECT count(*) || ':' || coalesce(sum(change), 0) FROM auth.api_keys),
-  (SELECT count(*) || ':' || coalesce(sum(hashtext(m.user_id::text || m.role)), 0) FROM auth.memberships m),
-  (SELECT count(*) FROM auth.users WHERE disabled_at IS NOT NULL))::text AS version
+const invitations = `-- name: Invitations :many
+SELECT t.id, t.email::text AS email, t.role::text AS role, coalesce(u.email, '') AS invited_by, t.created_at, t.expires_at
+  FROM auth.tickets t LEFT JOIN auth.users u ON u.id = t.invited_by
+ WHERE t.organisation_id = $1::uuid AND t.purpose = 'invite' AND t.used_at IS NULL AND t.expires_at > now()
+ ORDER BY t.created_at DESC, t.id
 `
 
-// KeyVersion changes whenever LoadKeys would answer otherwise: it reads what is
-// committed, so it cannot miss a change that commits late.
-func (q *Queries) KeyVersion(ctx context.Context) (string, error) {
+type InvitationsRow struct {
+	ID        uuid.UUID
+	Email     string
+	Role      string
+	InvitedBy string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+func (q *Queries) Invitations(ctx context.Context, organisationID uuid.UUID) ([]InvitationsRow, error) {
+	rows, err := q.db.Query(ctx, invitations, organisationID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []InvitationsRow
+	for rows.Next() {
+		var i InvitationsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Email,
+			&i.Role,
+			&i.InvitedBy,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const isMember = `-- name: IsMember :one
+SELECT EXISTS (SELECT FROM auth.memberships m JOIN auth.users u ON u.id = m.user_id
+                WHERE m.organisation_id = $1 AND u.email = $2)
+`
+
+type IsMemberParams struct {
+	OrganisationID uuid.UUID
+	Email          string
+}
+
+func (q *Queries) IsMember(ctx context.Context, arg IsMemberParams) (bool, error) {
+	row := q.db.QueryRow(ctx, isMember, arg.OrganisationID, arg.Email)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
+const keyActor = `-- name: KeyActor :one
+SELECT k.id, k.organisation_id, k.user_id, k.name, k.scopes, k.expires_at, m.role, u.platform_admin
+  FROM auth.api_keys k
+  LEFT JOIN auth.users u ON u.id = k.user_id
+  LEFT JOIN auth.memberships m ON m.organisation_id = k.organisation_id AND m.user_id = k.user_id
+ WHERE k.organisation_id = $1 AND k.id = $2 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+   AND (k.user_id IS NULL OR (m.role IS NOT NULL AND u.disabled_at IS NULL))
+`
+
+type KeyActorParams struct {
+	OrganisationID uuid.UUID
+	ID             uuid.UUID
+}
+
+type KeyActorRow struct {
+	ID             uuid.UUID
+	OrganisationID uuid.UUID
+	UserID         *uuid.UUID
+	Name           string
+	Scopes         []string
+	ExpiresAt      *time.Time
+	Role           *string
+	PlatformAdmin  *bool
+}
+
+// KeyActor returns what a key may do now; no row when it may do nothing.
+func (q *Queries) KeyActor(ctx context.Context, arg KeyActorParams) (KeyActorRow, error) {
+	row := q.db.QueryRow(ctx, keyActor, arg.OrganisationID, arg.ID)
+	var i KeyActorRow
+	err := row.Scan(
+		&i.ID,
+		&i.OrganisationID,
+		&i.UserID,
+		&i.Name,
+		&i.Scopes,
+		&i.ExpiresAt,
+		&i.Role,
+		&i.PlatformAdmin,
+	)
+	return i, err
+}
+
+const keyForRevocation = `-- name: KeyForRevocation :one
+SELECT name, revoked_at FROM auth.api_keys
+ WHERE organisation_id = $1 AND id = $2
+   AND ($3::uuid IS NULL OR user_id = $3::uuid)
+`
+
+type KeyForRevocationParams struct {
+	OrganisationID uuid.UUID
+	ID             uuid.UUID
+	OwnerID        *uuid.UUID
+}
+
+type KeyForRevocationRow struct {
+	Name      string
+	RevokedAt *time.Time
+}
+
+func (q *Queries) KeyForRevocation(ctx context.Context, arg KeyForRevocationParams) (KeyForRevocationRow, error) {
+	row := q.db.QueryRow(ctx, keyForRevocation, arg.OrganisationID, arg.ID, arg.OwnerID)
+	var i KeyForRevocationRow
+	err := row.Scan(&i.Name, &i.RevokedAt)
+	return i, err
+}
+
+const keyVersion = `-- name: KeyVersion :one
+SELECT version FROM auth.api_key_changes
+`
+
+// KeyVersion returns how often keys have changed.
+func (q *Queries) KeyVersion(ctx context.Context) (int64, error) {
 	row := q.db.QueryRow(ctx, keyVersion)
-	var version string
+	var version int64
 	err := row.Scan(&version)
 	return version, err
 }
 
 const keys = `-- name: Keys :many
-SELECT k.id, k.public_id, k.name, k.scopes, k.created_at, k.expires_at, k.last_used_at, k.revoked_at, k.user_id, coalesce(u.email, '') AS owner
-  FROM auth.api_keys k LEFT JOIN auth.users u ON u.id = k.user_id
+SELECT k.id, k.public_id, k.name, k.scopes, k.created_at, k.expires_at, k.last_used_at, k.revoked_at, k.user_id, coalesce(u.email, '') AS owner,
+       (k.user_id IS NOT NULL AND (m.user_id IS NULL OR u.disabled_at IS NOT NULL))::boolean AS suspended
+  FROM auth.api_keys k
+  LEFT JOIN auth.users u ON u.id = k.user_id
+  LEFT JOIN auth.memberships m ON m.organisation_id = k.organisation_id AND m.user_id = k.user_id
  WHERE k.organisation_id = $1 AND ($2::uuid IS NULL OR k.user_id = $2::uuid)
- ORDER BY k.created_at DESC, k.id
+ ORDER BY k.created_at DESC, k.id DESC
 `
 
 type KeysParams struct {
@@ -407,6 +638,7 @@ type KeysRow struct {
 	RevokedAt  *time.Time
 	UserID     *uuid.UUID
 	Owner      string
+	Suspended  bool
 }
 
 // Keys lists an organisation's keys, newest first; with an owner only that owner's.
@@ -430,6 +662,7 @@ func (q *Queries) Keys(ctx context.Context, arg KeysParams) ([]KeysRow, error) {
 			&i.RevokedAt,
 			&i.UserID,
 			&i.Owner,
+			&i.Suspended,
 		); err != nil {
 			return nil, err
 		}
@@ -441,17 +674,17 @@ func (q *Queries) Keys(ctx context.Context, arg KeysParams) ([]KeysRow, error) {
 	return items, nil
 }
 
-const loadKeys = `-- name: LoadKeys :many
-SELECT k.id, k.public_id, k.organisation_id, k.user_id, k.name, k.scopes, k.secret_mac, k.expires_at, k.revoked_at,
-       coalesce(m.role, '') AS owner_role, coalesce(u.platform_admin, false) AS platform_admin,
-       (k.user_id IS NOT NULL AND (m.user_id IS NULL OR u.disabled_at IS NOT NULL))::boolean AS orphaned
+const keysSince = `-- name: KeysSince :many
+SELECT k.id, k.public_id, k.organisation_id, k.user_id, k.name, k.scopes, k.secret_mac, k.expires_at, k.revoked_at, k.change,
+       m.role, u.disabled_at
   FROM auth.api_keys k
   LEFT JOIN auth.users u ON u.id = k.user_id
   LEFT JOIN auth.memberships m ON m.organisation_id = k.organisation_id AND m.user_id = k.user_id
- WHERE coalesce(k.revoked_at, k.expires_at, now()) > now() - interval '1 day'
+ WHERE k.change > $1::bigint
+   AND (k.revoked_at IS NULL OR k.revoked_at > now() - interval '30 days')
 `
 
-type LoadKeysRow struct {
+type KeysSinceRow struct {
 	ID             uuid.UUID
 	PublicID       string
 	OrganisationID uuid.UUID
@@ -461,22 +694,23 @@ type LoadKeysRow struct {
 	SecretMac      []byte
 	ExpiresAt      *time.Time
 	RevokedAt      *time.Time
-	OwnerRole      string
-	PlatformAdmin  bool
-	Orphaned       bool
+	Change         int64
+	Role           *string
+	DisabledAt     *time.Time
 }
 
-// LoadKeys returns every key a replica must know, with what its owner is now.
-// Keys revoked or expired for a day are unknown again.
-func (q *Queries) LoadKeys(ctx context.Context) ([]LoadKeysRow, error) {
-	rows, err := q.db.Query(ctx, loadKeys)
+// KeysSince returns what changed after a version, for every organisation: this
+// is the table by which a key finds its organisation. Keys revoked long ago are
+// left out, so they are answered as unknown.
+func (q *Queries) KeysSince(ctx context.Context, since int64) ([]KeysSinceRow, error) {
+	rows, err := q.db.Query(ctx, keysSince, since)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []LoadKeysRow
+	var items []KeysSinceRow
 	for rows.Next() {
-		var i LoadKeysRow
+		var i KeysSinceRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.PublicID,
@@ -487,9 +721,9 @@ func (q *Queries) LoadKeys(ctx context.Context) ([]LoadKeysRow, error) {
 			&i.SecretMac,
 			&i.ExpiresAt,
 			&i.RevokedAt,
-			&i.OwnerRole,
-			&i.PlatformAdmin,
-			&i.Orphaned,
+			&i.Change,
+			&i.Role,
+			&i.DisabledAt,
 		); err != nil {
 			return nil, err
 		}
@@ -501,68 +735,103 @@ func (q *Queries) LoadKeys(ctx context.Context) ([]LoadKeysRow, error) {
 	return items, nil
 }
 
-const lockAuth = `-- name: LockAuth :exec
-SELECT pg_advisory_xact_lock(7102001)
+const knownAddress = `-- name: KnownAddress :one
+SELECT EXISTS (SELECT FROM auth.sessions WHERE user_id = $1 AND ip = $2 AND created_at > now() - interval '30 days')
 `
 
-// LockAuth lets one transaction at a time decide who is the first.
-func (q *Queries) LockAuth(ctx context.Context) error {
-	_, err := q.db.Exec(ctx, lockAuth)
+type KnownAddressParams struct {
+	UserID uuid.UUID
+	Ip     string
+}
+
+// KnownAddress reports whether a user has signed in from an address of late.
+func (q *Queries) KnownAddress(ctx context.Context, arg KnownAddressParams) (bool, error) {
+	row := q.db.QueryRow(ctx, knownAddress, arg.UserID, arg.Ip)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
+const leaveSessions = `-- name: LeaveSessions :exec
+UPDATE auth.sessions SET organisation_id = NULL WHERE organisation_id = $1 AND user_id = $2
+`
+
+type LeaveSessionsParams struct {
+	OrganisationID *uuid.UUID
+	UserID         uuid.UUID
+}
+
+// LeaveSessions takes an organisation out of a former member's sessions.
+func (q *Queries) LeaveSessions(ctx context.Context, arg LeaveSessionsParams) error {
+	_, err := q.db.Exec(ctx, leaveSessions, arg.OrganisationID, arg.UserID)
 	return err
 }
 
-const lockMembers = `-- name: LockMembers :many
-SELECT user_id, role FROM auth.memberships WHERE organisation_id = $1 ORDER BY user_id FOR UPDATE
+const lockMasterKeys = `-- name: LockMasterKeys :exec
+LOCK TABLE auth.master_keys IN SHARE ROW EXCLUSIVE MODE
 `
 
-type LockMembersRow struct {
-	UserID uuid.UUID
-	Role   string
+// LockMasterKeys lets one process at a time name the first key; others may read.
+func (q *Queries) LockMasterKeys(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, lockMasterKeys)
+	return err
 }
 
-// LockMembers takes the organisation's memberships for a change of roles.
-func (q *Queries) LockMembers(ctx context.Context, organisationID uuid.UUID) ([]LockMembersRow, error) {
-	rows, err := q.db.Query(ctx, lockMembers, organisationID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []LockMembersRow
-	for rows.Next() {
-		var i LockMembersRow
-		if err := rows.Scan(&i.UserID, &i.Role); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+const lockOrganisation = `-- name: LockOrganisation :one
+SELECT name FROM auth.organisations WHERE id = $1 FOR NO KEY UPDATE
+`
+
+// LockOrganisation makes changes of one organisation's members wait for each other.
+func (q *Queries) LockOrganisation(ctx context.Context, organisationID uuid.UUID) (string, error) {
+	row := q.db.QueryRow(ctx, lockOrganisation, organisationID)
+	var name string
+	err := row.Scan(&name)
+	return name, err
+}
+
+const lockUsers = `-- name: LockUsers :exec
+LOCK TABLE auth.users IN SHARE ROW EXCLUSIVE MODE
+`
+
+// LockUsers lets one process at a time make the first admin; others may read.
+func (q *Queries) LockUsers(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, lockUsers)
+	return err
+}
+
+const markKeysOf = `-- name: MarkKeysOf :exec
+UPDATE auth.api_keys SET change = $1 WHERE organisation_id = $2 AND user_id = $3 AND revoked_at IS NULL
+`
+
+type MarkKeysOfParams struct {
+	Change         int64
+	OrganisationID uuid.UUID
+	UserID         *uuid.UUID
+}
+
+// MarkKeysOf makes replicas read a member's keys again.
+func (q *Queries) MarkKeysOf(ctx context.Context, arg MarkKeysOfParams) error {
+	_, err := q.db.Exec(ctx, markKeysOf, arg.Change, arg.OrganisationID, arg.UserID)
+	return err
 }
 
 const masterKeys = `-- name: MasterKeys :many
-SELECT id, canary FROM auth.master_keys ORDER BY created_at
+SELECT id FROM auth.master_keys ORDER BY created_at, id
 `
 
-type MasterKeysRow struct {
-	ID     string
-	Canary []byte
-}
-
-func (q *Queries) MasterKeys(ctx context.Context) ([]MasterKeysRow, error) {
+func (q *Queries) MasterKeys(ctx context.Context) ([]string, error) {
 	rows, err := q.db.Query(ctx, masterKeys)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []MasterKeysRow
+	var items []string
 	for rows.Next() {
-		var i MasterKeysRow
-		if err := rows.Scan(&i.ID, &i.Canary); err != nil {
+		var id string
+		if err := rows.Scan(&id); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -570,11 +839,29 @@ func (q *Queries) MasterKeys(ctx context.Context) ([]MasterKeysRow, error) {
 	return items, nil
 }
 
+const memberRole = `-- name: MemberRole :one
+SELECT role FROM auth.memberships WHERE organisation_id = $1 AND user_id = $2
+`
+
+type MemberRoleParams struct {
+	OrganisationID uuid.UUID
+	UserID         uuid.UUID
+}
+
+func (q *Queries) MemberRole(ctx context.Context, arg MemberRoleParams) (string, error) {
+	row := q.db.QueryRow(ctx, memberRole, arg.OrganisationID, arg.UserID)
+	var role string
+	err := row.Scan(&role)
+	return role, err
+}
+
 const members = `-- name: Members :many
-SELECT u.id, u.email, u.name, m.role, m.created_at, (u.password_hash IS NOT NULL)::boolean AS set_up,
-       (SELECT max(s.last_seen_at) FROM auth.sessions s WHERE s.user_id = u.id)::timestamptz AS last_seen_at
+SELECT u.id, u.email, u.name, m.role, m.created_at,
+       coalesce((SELECT max(s.last_seen_at) FROM auth.sessions s
+                  WHERE s.user_id = u.id AND s.organisation_id = m.organisation_id), 'epoch')::timestamptz AS last_seen_at
   FROM auth.memberships m JOIN auth.users u ON u.id = m.user_id
- WHERE m.organisation_id = $1 ORDER BY m.created_at, u.email
+ WHERE m.organisation_id = $1
+ ORDER BY array_position(ARRAY['owner', 'admin', 'manager', 'user', 'auditor'], m.role), m.created_at, u.email
 `
 
 type MembersRow struct {
@@ -583,7 +870,6 @@ type MembersRow struct {
 	Name       string
 	Role       string
 	CreatedAt  time.Time
-	SetUp      bool
 	LastSeenAt time.Time
 }
 
@@ -602,7 +888,6 @@ func (q *Queries) Members(ctx context.Context, organisationID uuid.UUID) ([]Memb
 			&i.Name,
 			&i.Role,
 			&i.CreatedAt,
-			&i.SetUp,
 			&i.LastSeenAt,
 		); err != nil {
 			return nil, err
@@ -615,33 +900,10 @@ func (q *Queries) Members(ctx context.Context, organisationID uuid.UUID) ([]Memb
 	return items, nil
 }
 
-const organisationBySlug = `-- name: OrganisationBySlug :one
-SELECT id, name, slug, demo FROM auth.organisations WHERE slug = $1
-`
-
-type OrganisationBySlugRow struct {
-	ID   uuid.UUID
-	Name string
-	Slug string
-	Demo bool
-}
-
-func (q *Queries) OrganisationBySlug(ctx context.Context, slug string) (OrganisationBySlugRow, error) {
-	row := q.db.QueryRow(ctx, organisationBySlug, slug)
-	var i OrganisationBySlugRow
-	err := row.Scan(
-		&i.ID,
-		&i.Name,
-		&i.Slug,
-		&i.Demo,
-	)
-	return i, err
-}
-
 const organisationsOf = `-- name: OrganisationsOf :many
 SELECT o.id, o.name, o.slug, m.role FROM auth.organisations o
   JOIN auth.memberships m ON m.organisation_id = o.id
- WHERE m.user_id = $1 ORDER BY o.name
+ WHERE m.user_id = $1 ORDER BY o.name, o.id
 `
 
 type OrganisationsOfRow struct {
@@ -676,28 +938,160 @@ func (q *Queries) OrganisationsOf(ctx context.Context, userID uuid.UUID) ([]Orga
 	return items, nil
 }
 
-const revokeKey = `-- name: RevokeKey :one
-UPDATE auth.api_keys SET revoked_at = now(), change = nextval('auth.api_key_changes')
- WHERE organisation_id = $1 AND id = $2 AND revoked_at IS NULL
-   AND ($3::uuid IS NULL OR user_id = $3::uuid)
-RETURNING name
+const otherOwners = `-- name: OtherOwners :one
+SELECT count(*) FROM auth.memberships m JOIN auth.users u ON u.id = m.user_id
+ WHERE m.organisation_id = $1 AND m.role = 'owner' AND m.user_id <> $2 AND u.disabled_at IS NULL
+`
+
+type OtherOwnersParams struct {
+	OrganisationID uuid.UUID
+	UserID         uuid.UUID
+}
+
+// OtherOwners counts the owners besides one who can sign in.
+func (q *Queries) OtherOwners(ctx context.Context, arg OtherOwnersParams) (int64, error) {
+	row := q.db.QueryRow(ctx, otherOwners, arg.OrganisationID, arg.UserID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const putInvitation = `-- name: PutInvitation :one
+INSERT INTO auth.tickets (id, purpose, token_hash, organisation_id, email, role, invited_by, expires_at)
+VALUES ($1, 'invite', $2, $3::uuid, $4::text, $5::text, $6,
+        now() + make_interval(secs => $7::float8))
+ON CONFLICT (organisation_id, email) WHERE purpose = 'invite' AND used_at IS NULL DO UPDATE SET
+  token_hash = excluded.token_hash, role = excluded.role, invited_by = excluded.invited_by,
+  created_at = now(), expires_at = excluded.expires_at
+RETURNING id, expires_at
+`
+
+type PutInvitationParams struct {
+	ID             uuid.UUID
+	TokenHash      []byte
+	OrganisationID uuid.UUID
+	Email          string
+	Role           string
+	InvitedBy      *uuid.UUID
+	LifeSecs       float64
+}
+
+type PutInvitationRow struct {
+	ID        uuid.UUID
+	ExpiresAt time.Time
+}
+
+// PutInvitation makes the one pending invitation of an address, or renews it: the
+// link before stops working.
+func (q *Queries) PutInvitation(ctx context.Context, arg PutInvitationParams) (PutInvitationRow, error) {
+	row := q.db.QueryRow(ctx, putInvitation,
+		arg.ID,
+		arg.TokenHash,
+		arg.OrganisationID,
+		arg.Email,
+		arg.Role,
+		arg.InvitedBy,
+		arg.LifeSecs,
+	)
+	var i PutInvitationRow
+	err := row.Scan(&i.ID, &i.ExpiresAt)
+	return i, err
+}
+
+const refundAttempt = `-- name: RefundAttempt :exec
+UPDATE auth.throttles SET failures = greatest(failures - 1, 0) WHERE key = $1
+`
+
+// RefundAttempt takes back an attempt that turned out well, or was not looked at.
+func (q *Queries) RefundAttempt(ctx context.Context, key string) error {
+	_, err := q.db.Exec(ctx, refundAttempt, key)
+	return err
+}
+
+const renewPasswordHash = `-- name: RenewPasswordHash :exec
+UPDATE auth.users SET password_hash = $1::text WHERE id = $2 AND password_hash = $3::text
+`
+
+type RenewPasswordHashParams struct {
+	Next    string
+	ID      uuid.UUID
+	Current string
+}
+
+// RenewPasswordHash replaces a hash by one of the same password, unless the
+// password was changed meanwhile.
+func (q *Queries) RenewPasswordHash(ctx context.Context, arg RenewPasswordHashParams) error {
+	_, err := q.db.Exec(ctx, renewPasswordHash, arg.Next, arg.ID, arg.Current)
+	return err
+}
+
+const requestByKey = `-- name: RequestByKey :one
+SELECT request_hash, status, content_type, body FROM auth.idempotency WHERE organisation_id = $1 AND key = $2
+`
+
+type RequestByKeyParams struct {
+	OrganisationID uuid.UUID
+	Key            string
+}
+
+type RequestByKeyRow struct {
+	RequestHash []byte
+	Status      *int32
+	ContentType string
+	Body        []byte
+}
+
+func (q *Queries) RequestByKey(ctx context.Context, arg RequestByKeyParams) (RequestByKeyRow, error) {
+	row := q.db.QueryRow(ctx, requestByKey, arg.OrganisationID, arg.Key)
+	var i RequestByKeyRow
+	err := row.Scan(
+		&i.RequestHash,
+		&i.Status,
+		&i.ContentType,
+		&i.Body,
+	)
+	return i, err
+}
+
+const revokeKey = `-- name: RevokeKey :execrows
+UPDATE auth.api_keys SET revoked_at = now(), change = $1
+ WHERE organisation_id = $2 AND id = $3 AND revoked_at IS NULL
 `
 
 type RevokeKeyParams struct {
+	Change         int64
 	OrganisationID uuid.UUID
 	ID             uuid.UUID
-	OwnerID        *uuid.UUID
 }
 
-func (q *Queries) RevokeKey(ctx context.Context, arg RevokeKeyParams) (string, error) {
-	row := q.db.QueryRow(ctx, revokeKey, arg.OrganisationID, arg.ID, arg.OwnerID)
-	var name string
-	err := row.Scan(&name)
-	return name, err
+func (q *Queries) RevokeKey(ctx context.Context, arg RevokeKeyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, revokeKey, arg.Change, arg.OrganisationID, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const roleOf = `-- name: RoleOf :one
+SELECT m.role FROM auth.memberships m JOIN auth.users u ON u.id = m.user_id AND u.disabled_at IS NULL
+ WHERE m.organisation_id = $1 AND m.user_id = $2
+`
+
+type RoleOfParams struct {
+	OrganisationID uuid.UUID
+	UserID         uuid.UUID
+}
+
+func (q *Queries) RoleOf(ctx context.Context, arg RoleOfParams) (string, error) {
+	row := q.db.QueryRow(ctx, roleOf, arg.OrganisationID, arg.UserID)
+	var role string
+	err := row.Scan(&role)
+	return role, err
 }
 
 const sessionByToken = `-- name: SessionByToken :one
-SELECT s.id, s.user_id, s.organisation_id, s.last_seen_at, u.email, u.platform_admin, m.role
+SELECT s.id, s.user_id, s.organisation_id, (s.last_seen_at < now() - interval '1 minute')::boolean AS stale,
+       u.email, u.platform_admin, m.role
   FROM auth.sessions s
   JOIN auth.users u ON u.id = s.user_id AND u.disabled_at IS NULL
   LEFT JOIN auth.memberships m ON m.organisation_id = s.organisation_id AND m.user_id = s.user_id
@@ -714,7 +1108,7 @@ type SessionByTokenRow struct {
 	ID             uuid.UUID
 	UserID         uuid.UUID
 	OrganisationID *uuid.UUID
-	LastSeenAt     time.Time
+	Stale          bool
 	Email          string
 	PlatformAdmin  bool
 	Role           *string
@@ -728,7 +1122,7 @@ func (q *Queries) SessionByToken(ctx context.Context, arg SessionByTokenParams) 
 		&i.ID,
 		&i.UserID,
 		&i.OrganisationID,
-		&i.LastSeenAt,
+		&i.Stale,
 		&i.Email,
 		&i.PlatformAdmin,
 		&i.Role,
@@ -737,9 +1131,16 @@ func (q *Queries) SessionByToken(ctx context.Context, arg SessionByTokenParams) 
 }
 
 const sessionsOf = `-- name: SessionsOf :many
-SELECT id, ip, user_agent, created_at, last_seen_at FROM auth.sessions
- WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() ORDER BY last_seen_at DESC
+SELECT id, ip, user_agent, created_at, last_seen_at, expires_at FROM auth.sessions
+ WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now()
+   AND last_seen_at > now() - make_interval(secs => $2::float8)
+ ORDER BY last_seen_at DESC, id DESC
 `
+
+type SessionsOfParams struct {
+	UserID   uuid.UUID
+	IdleSecs float64
+}
 
 type SessionsOfRow struct {
 	ID         uuid.UUID
@@ -747,10 +1148,11 @@ type SessionsOfRow struct {
 	UserAgent  string
 	CreatedAt  time.Time
 	LastSeenAt time.Time
+	ExpiresAt  time.Time
 }
 
-func (q *Queries) SessionsOf(ctx context.Context, userID uuid.UUID) ([]SessionsOfRow, error) {
-	rows, err := q.db.Query(ctx, sessionsOf, userID)
+func (q *Queries) SessionsOf(ctx context.Context, arg SessionsOfParams) ([]SessionsOfRow, error) {
+	rows, err := q.db.Query(ctx, sessionsOf, arg.UserID, arg.IdleSecs)
 	if err != nil {
 		return nil, err
 	}
@@ -764,6 +1166,7 @@ func (q *Queries) SessionsOf(ctx context.Context, userID uuid.UUID) ([]SessionsO
 			&i.UserAgent,
 			&i.CreatedAt,
 			&i.LastSeenAt,
+			&i.ExpiresAt,
 		); err != nil {
 			return nil, err
 		}
@@ -789,75 +1192,120 @@ func (q *Queries) SetPassword(ctx context.Context, arg SetPasswordParams) error 
 	return err
 }
 
-const setSessionOrganisation = `-- name: SetSessionOrganisation :execrows
-UPDATE auth.sessions s SET organisation_id = $1
- WHERE s.id = $2 AND EXISTS (SELECT FROM auth.memberships m WHERE m.organisation_id = $1 AND m.user_id = s.user_id)
+const setRole = `-- name: SetRole :execrows
+UPDATE auth.memberships SET role = $1 WHERE organisation_id = $2 AND user_id = $3
 `
 
-type SetSessionOrganisationParams struct {
-	OrganisationID *uuid.UUID
-	ID             uuid.UUID
+type SetRoleParams struct {
+	Role           string
+	OrganisationID uuid.UUID
+	UserID         uuid.UUID
 }
 
-func (q *Queries) SetSessionOrganisation(ctx context.Context, arg SetSessionOrganisationParams) (int64, error) {
-	result, err := q.db.Exec(ctx, setSessionOrganisation, arg.OrganisationID, arg.ID)
+func (q *Queries) SetRole(ctx context.Context, arg SetRoleParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setRole, arg.Role, arg.OrganisationID, arg.UserID)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
 }
 
-const throttles = `-- name: Throttles :many
-SELECT key, failures, blocked_until > now() AS blocked, extract(epoch FROM blocked_until - now())::float8 AS wait_secs
-  FROM auth.throttles WHERE key = ANY($1::text[])
+const setSessionOrganisation = `-- name: SetSessionOrganisation :execrows
+UPDATE auth.sessions s SET organisation_id = $1
+ WHERE s.id = $2 AND s.user_id = $3
+   AND EXISTS (SELECT FROM auth.memberships m WHERE m.organisation_id = $1 AND m.user_id = s.user_id)
 `
 
-type ThrottlesRow struct {
-	Key      string
-	Failures int32
-	Blocked  bool
-	WaitSecs float64
+type SetSessionOrganisationParams struct {
+	OrganisationID *uuid.UUID
+	ID             uuid.UUID
+	UserID         uuid.UUID
 }
 
-func (q *Queries) Throttles(ctx context.Context, keys []string) ([]ThrottlesRow, error) {
-	rows, err := q.db.Query(ctx, throttles, keys)
+func (q *Queries) SetSessionOrganisation(ctx context.Context, arg SetSessionOrganisationParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setSessionOrganisation, arg.OrganisationID, arg.ID, arg.UserID)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	defer rows.Close()
-	var items []ThrottlesRow
-	for rows.Next() {
-		var i ThrottlesRow
-		if err := rows.Scan(
-			&i.Key,
-			&i.Failures,
-			&i.Blocked,
-			&i.WaitSecs,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
+	return result.RowsAffected(), nil
+}
+
+const sweepRequests = `-- name: SweepRequests :execrows
+DELETE FROM auth.idempotency WHERE created_at < now() - interval '24 hours'
+`
+
+func (q *Queries) SweepRequests(ctx context.Context) (int64, error) {
+	result, err := q.db.Exec(ctx, sweepRequests)
+	if err != nil {
+		return 0, err
 	}
-	if err := rows.Err(); err != nil {
-		return nil, err
+	return result.RowsAffected(), nil
+}
+
+const sweepSessions = `-- name: SweepSessions :execrows
+DELETE FROM auth.sessions WHERE least(expires_at, revoked_at) < now() - interval '30 days'
+`
+
+func (q *Queries) SweepSessions(ctx context.Context) (int64, error) {
+	result, err := q.db.Exec(ctx, sweepSessions)
+	if err != nil {
+		return 0, err
 	}
-	return items, nil
+	return result.RowsAffected(), nil
+}
+
+const sweepThrottles = `-- name: SweepThrottles :execrows
+DELETE FROM auth.throttles WHERE last_at < now() - interval '1 day'
+`
+
+func (q *Queries) SweepThrottles(ctx context.Context) (int64, error) {
+	result, err := q.db.Exec(ctx, sweepThrottles)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const sweepTickets = `-- name: SweepTickets :execrows
+DELETE FROM auth.tickets WHERE least(expires_at, used_at) < now() - interval '30 days'
+`
+
+func (q *Queries) SweepTickets(ctx context.Context) (int64, error) {
+	result, err := q.db.Exec(ctx, sweepTickets)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const ticketByToken = `-- name: TicketByToken :one
-SELECT t.id, t.purpose, t.user_id, t.used_at, (t.expires_at <= now())::boolean AS expired, u.email
-  FROM auth.tickets t JOIN auth.users u ON u.id = t.user_id WHERE t.token_hash = $1
+SELECT t.id, t.purpose, t.user_id, t.organisation_id, t.role, t.invited_by, t.expires_at,
+       coalesce(t.email, u.email)::text AS email, coalesce(o.name, '') AS organisation,
+       coalesce(u.platform_admin, false) AS platform_admin,
+       EXISTS (SELECT FROM auth.memberships m WHERE m.user_id = t.user_id) AS placed,
+       EXISTS (SELECT FROM auth.users x WHERE x.email = coalesce(t.email, u.email) AND x.password_hash IS NOT NULL) AS has_password
+  FROM auth.tickets t
+  LEFT JOIN auth.users u ON u.id = t.user_id
+  LEFT JOIN auth.organisations o ON o.id = t.organisation_id
+ WHERE t.token_hash = $1 AND t.used_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
 `
 
 type TicketByTokenRow struct {
-	ID      uuid.UUID
-	Purpose string
-	UserID  uuid.UUID
-	UsedAt  *time.Time
-	Expired bool
-	Email   string
+	ID             uuid.UUID
+	Purpose        string
+	UserID         *uuid.UUID
+	OrganisationID *uuid.UUID
+	Role           *string
+	InvitedBy      *uuid.UUID
+	ExpiresAt      time.Time
+	Email          string
+	Organisation   string
+	PlatformAdmin  bool
+	Placed         bool
+	HasPassword    bool
 }
 
+// TicketByToken returns a link that can still be used, and whose it is.
 func (q *Queries) TicketByToken(ctx context.Context, tokenHash []byte) (TicketByTokenRow, error) {
 	row := q.db.QueryRow(ctx, ticketByToken, tokenHash)
 	var i TicketByTokenRow
@@ -865,16 +1313,28 @@ func (q *Queries) TicketByToken(ctx context.Context, tokenHash []byte) (TicketBy
 		&i.ID,
 		&i.Purpose,
 		&i.UserID,
-		&i.UsedAt,
-		&i.Expired,
+		&i.OrganisationID,
+		&i.Role,
+		&i.InvitedBy,
+		&i.ExpiresAt,
 		&i.Email,
+		&i.Organisation,
+		&i.PlatformAdmin,
+		&i.Placed,
+		&i.HasPassword,
 	)
 	return i, err
 }
 
 const touchKeys = `-- name: TouchKeys :exec
-UPDATE auth.api_keys k SET last_used_at = greatest(k.last_used_at, u.at)
-  FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::timestamptz[]) AS at) u WHERE k.id = u.id
+WITH used AS (
+  SELECT unnest($1::uuid[]) AS id, unnest($2::timestamptz[]) AS at
+), locked AS (
+  SELECT k.id FROM auth.api_keys k WHERE k.id = ANY ($1::uuid[]) ORDER BY k.id FOR NO KEY UPDATE
+)
+UPDATE auth.api_keys k SET last_used_at = greatest(k.last_used_at, used.at)
+  FROM used JOIN locked ON locked.id = used.id
+ WHERE k.id = used.id
 `
 
 type TouchKeysParams struct {
@@ -882,6 +1342,8 @@ type TouchKeysParams struct {
 	Ats []time.Time
 }
 
+// TouchKeys notes when keys were last used, never going back. Rows are locked in
+// the order of their ids, so that two replicas cannot wait for each other.
 func (q *Queries) TouchKeys(ctx context.Context, arg TouchKeysParams) error {
 	_, err := q.db.Exec(ctx, touchKeys, arg.Ids, arg.Ats)
 	return err
@@ -896,26 +1358,61 @@ func (q *Queries) TouchSession(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-const upsertMembership = `-- name: UpsertMembership :exec
-INSERT INTO auth.memberships (organisation_id, user_id, role) VALUES ($1, $2, $3)
-ON CONFLICT (organisation_id, user_id) DO UPDATE SET role = excluded.role
+const tryAccount = `-- name: TryAccount :one
+INSERT INTO auth.throttles AS t (key, failures, last_at) VALUES ($1, 1, now())
+ON CONFLICT (key) DO UPDATE SET
+  failures = CASE WHEN t.last_at < now() - interval '1 hour' THEN 1 ELSE t.failures + 1 END,
+  last_at = now(),
+  blocked_until = CASE WHEN t.last_at >= now() - interval '1 hour' AND t.failures >= $2::int
+    THEN now() + make_interval(secs => least(900, power(2, least(t.failures - $2::int, 20)))) ELSE t.blocked_until END
+ WHERE t.blocked_until <= now()
+RETURNING failures
 `
 
-type UpsertMembershipParams struct {
-	OrganisationID uuid.UUID
-	UserID         uuid.UUID
-	Role           string
+type TryAccountParams struct {
+	Key  string
+	Free int32
 }
 
-func (q *Queries) UpsertMembership(ctx context.Context, arg UpsertMembershipParams) error {
-	_, err := q.db.Exec(ctx, upsertMembership, arg.OrganisationID, arg.UserID, arg.Role)
-	return err
+// TryAccount counts an attempt before its password is looked at, so that many at
+// once are counted too, and blocks the next: from the sixth on for 1 s, 2 s, 4 s,
+// at most 15 minutes. A quiet hour forgets. No row while it is blocked.
+func (q *Queries) TryAccount(ctx context.Context, arg TryAccountParams) (int32, error) {
+	row := q.db.QueryRow(ctx, tryAccount, arg.Key, arg.Free)
+	var failures int32
+	err := row.Scan(&failures)
+	return failures, err
+}
+
+const tryAddress = `-- name: TryAddress :one
+INSERT INTO auth.throttles AS t (key, failures, last_at, blocked_until) VALUES ($1, 1, now(), now() + interval '1 minute')
+ON CONFLICT (key) DO UPDATE SET
+  failures = CASE WHEN t.blocked_until <= now() THEN 1 ELSE t.failures + 1 END,
+  last_at = now(),
+  blocked_until = CASE WHEN t.blocked_until <= now() THEN now() + interval '1 minute' ELSE t.blocked_until END
+ WHERE t.blocked_until <= now() OR t.failures < $2::int
+RETURNING failures
+`
+
+type TryAddressParams struct {
+	Key  string
+	Free int32
+}
+
+// TryAddress counts an attempt in the address's current minute. No row when the
+// minute has had its share.
+func (q *Queries) TryAddress(ctx context.Context, arg TryAddressParams) (int32, error) {
+	row := q.db.QueryRow(ctx, tryAddress, arg.Key, arg.Free)
+	var failures int32
+	err := row.Scan(&failures)
+	return failures, err
 }
 
 const useTicket = `-- name: UseTicket :execrows
 UPDATE auth.tickets SET used_at = now() WHERE id = $1 AND used_at IS NULL AND expires_at > now()
 `
 
+// UseTicket uses a link up, for one caller only.
 func (q *Queries) UseTicket(ctx context.Context, id uuid.UUID) (int64, error) {
 	result, err := q.db.Exec(ctx, useTicket, id)
 	if err != nil {
@@ -925,16 +1422,14 @@ func (q *Queries) UseTicket(ctx context.Context, id uuid.UUID) (int64, error) {
 }
 
 const userByEmail = `-- name: UserByEmail :one
-SELECT id, email, name, password_hash, platform_admin, disabled_at FROM auth.users WHERE email = $1
+SELECT id, email, password_hash, disabled_at FROM auth.users WHERE email = $1
 `
 
 type UserByEmailRow struct {
-	ID            uuid.UUID
-	Email         string
-	Name          string
-	PasswordHash  *string
-	PlatformAdmin bool
-	DisabledAt    *time.Time
+	ID           uuid.UUID
+	Email        string
+	PasswordHash *string
+	DisabledAt   *time.Time
 }
 
 func (q *Queries) UserByEmail(ctx context.Context, email string) (UserByEmailRow, error) {
@@ -943,25 +1438,21 @@ func (q *Queries) UserByEmail(ctx context.Context, email string) (UserByEmailRow
 	err := row.Scan(
 		&i.ID,
 		&i.Email,
-		&i.Name,
 		&i.PasswordHash,
-		&i.PlatformAdmin,
 		&i.DisabledAt,
 	)
 	return i, err
 }
 
 const userByID = `-- name: UserByID :one
-SELECT id, email, name, password_hash, platform_admin, disabled_at FROM auth.users WHERE id = $1
+SELECT id, email, password_hash, disabled_at FROM auth.users WHERE id = $1
 `
 
 type UserByIDRow struct {
-	ID            uuid.UUID
-	Email         string
-	Name          string
-	PasswordHash  *string
-	PlatformAdmin bool
-	DisabledAt    *time.Time
+	ID           uuid.UUID
+	Email        string
+	PasswordHash *string
+	DisabledAt   *time.Time
 }
 
 func (q *Queries) UserByID(ctx context.Context, id uuid.UUID) (UserByIDRow, error) {
@@ -970,19 +1461,40 @@ func (q *Queries) UserByID(ctx context.Context, id uuid.UUID) (UserByIDRow, erro
 	err := row.Scan(
 		&i.ID,
 		&i.Email,
-		&i.Name,
 		&i.PasswordHash,
-		&i.PlatformAdmin,
 		&i.DisabledAt,
 	)
 	return i, err
 }
 
 const voidTickets = `-- name: VoidTickets :exec
-UPDATE auth.tickets SET used_at = now() WHERE user_id = $1 AND used_at IS NULL
+UPDATE auth.tickets SET used_at = now() WHERE user_id = $1::uuid AND used_at IS NULL
 `
 
 func (q *Queries) VoidTickets(ctx context.Context, userID uuid.UUID) error {
 	_, err := q.db.Exec(ctx, voidTickets, userID)
 	return err
+}
+
+const withdrawInvitation = `-- name: WithdrawInvitation :one
+UPDATE auth.tickets SET used_at = now()
+ WHERE organisation_id = $1::uuid AND id = $2 AND purpose = 'invite' AND used_at IS NULL
+RETURNING email::text AS email, role::text AS role
+`
+
+type WithdrawInvitationParams struct {
+	OrganisationID uuid.UUID
+	ID             uuid.UUID
+}
+
+type WithdrawInvitationRow struct {
+	Email string
+	Role  string
+}
+
+func (q *Queries) WithdrawInvitation(ctx context.Context, arg WithdrawInvitationParams) (WithdrawInvitationRow, error) {
+	row := q.db.QueryRow(ctx, withdrawInvitation, arg.OrganisationID, arg.ID)
+	var i WithdrawInvitationRow
+	err := row.Scan(&i.Email, &i.Role)
+	return i, err
 }
