@@ -3,11 +3,10 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,35 +21,32 @@ const oldest = 150000
 
 // Options tune a pool. The zero value is right for a server.
 type Options struct {
-	MaxConns    int32         // 0: 16
+	Name        string        // what pg_stat_activity shows; empty: "inventiv"
+	MaxConns    int32         // 0: pool_max_conns of the URL, else 16
 	ConnectWait time.Duration // how long Open waits for a first answer; 0: 5 s
 }
 
 // Open connects to the PostgreSQL at url and returns a pool that has answered
-// once. It fails with fault.Invalid when url cannot be read or would send
-// secrets unencrypted to another host, and with fault.Unavailable when nobody
-// answers, the password is wrong or the server is older than PostgreSQL 15.
-// The faults never contain the password.
+// once. It fails with fault.Invalid when url cannot be read or leaves it to
+// chance whether a connection to another host is encrypted, and with
+// fault.Unavailable when nobody answers, the password is wrong or the server is
+// older than PostgreSQL 15. The faults never contain the password.
 func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 	cfg, err := parse(url)
 	if err != nil {
 		return nil, err
 	}
-	cfg.MaxConns = 16
 	if o.MaxConns > 0 {
 		cfg.MaxConns = o.MaxConns
 	}
-	cfg.MaxConnIdleTime = 5 * time.Minute
-	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
-	wait := o.ConnectWait
-	if wait == 0 {
-		wait = 5 * time.Second
+	if o.Name != "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = o.Name
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make a pool: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(o.ConnectWait, 5*time.Second))
 	defer cancel()
 	if err := check(ctx, pool); err != nil {
 		pool.Close()
@@ -59,18 +55,25 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// parse reads a connection string and sets what every connection of ours has.
+// parse reads a connection string and sets what every connection of ours has,
+// where the string leaves it open.
 func parse(url string) (*pgxpool.Config, error) {
+	given, err := parameters(url)
+	if err != nil {
+		return nil, err
+	}
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		// pgx masks the password in the text of this error.
-		return nil, fault.New(fault.Invalid, "The database URL cannot be read.").
-			WithFix("Give it as postgres://user:password@host:5432/name?sslmode=verify-full.").WithField("DATABASE_URL").WithCause(err)
+		return nil, unreadable()
 	}
-	if !local(cfg.ConnConfig.Host) && !strings.Contains(url, "sslmode") {
-		return nil, fault.Newf(fault.Invalid, "The database URL names the host %s without saying sslmode.", cfg.ConnConfig.Host).
-			WithFix("Add sslmode=verify-full (or require, or disable on a network you trust).").WithField("DATABASE_URL")
+	if err := requireTLSChoice(given, cfg.ConnConfig); err != nil {
+		return nil, err
 	}
+	if !given["pool_max_conns"] {
+		cfg.MaxConns = 16
+	}
+	cfg.MaxConnIdleTime = 5 * time.Minute
+	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
 	params := cfg.ConnConfig.RuntimeParams
 	for name, value := range map[string]string{
 		"application_name":                    "inventiv",
@@ -85,15 +88,6 @@ func parse(url string) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-// local reports whether host is a socket folder or the loopback.
-func local(host string) bool {
-	if host == "" || host == "localhost" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
-
 func check(ctx context.Context, pool *pgxpool.Pool) error {
 	var version int
 	if err := pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int`).Scan(&version); err != nil {
@@ -104,24 +98,6 @@ func check(ctx context.Context, pool *pgxpool.Pool) error {
 			WithFix("Upgrade the server, or leave DATABASE_URL away to use the embedded one.")
 	}
 	return nil
-}
-
-// unreachable turns a failed connection into a sentence.
-func unreachable(cfg *pgx.ConnConfig, err error) error {
-	why, fix := "does not answer", "Check the host, the port and that the server runs."
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		switch pg.Code {
-		case "28P01", "28000":
-			why, fix = "refuses the user or the password", "Check the user name, the password and pg_hba.conf."
-		case "3D000":
-			why, fix = "has no such database", "Create the database, or correct its name."
-		case "53300":
-			why, fix = "has no connection left", "Raise max_connections, or lower the pool size."
-		default:
-			why, fix = "answers: "+pg.Message, "See the server's log."
-		}
-	}
-	return fault.Newf(fault.Unavailable, "PostgreSQL at %s %s.", cfg.Host, why).WithFix(fix).WithKind("database_unavailable").WithCause(err)
 }
 
 // Ready reports by a nil error that the database answers now.

@@ -19,28 +19,28 @@ import (
 // Server is a PostgreSQL of one test's own, to be stopped, frozen and killed.
 // Its database has all migrations applied.
 type Server struct {
-	t   testing.TB
+	tb  testing.TB
 	dir string
 	c   *cluster.Cluster
 }
 
 // NewServer starts a server for t and ends it after t.
-func NewServer(t testing.TB) *Server {
-	t.Helper()
-	dir, err := os.MkdirTemp(memory(), "inventiv-own-")
+func NewServer(tb testing.TB) *Server {
+	tb.Helper()
+	dir, err := os.MkdirTemp(memory(), "inventiv-own-") //nolint:usetesting // in memory, and open to the server's own user
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server's account must enter it
-		t.Fatal(err)
+	if err := os.Chmod(dir, 0o755); err != nil { // the server's own user must enter it
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &Server{t: t, dir: filepath.Join(dir, "pg")}
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s := &Server{tb: tb, dir: filepath.Join(dir, "pg")}
 	s.Start()
-	t.Cleanup(s.Stop)
-	pool := open(t, s.URL())
-	if _, err := db.Migrate(t.Context(), pool, migrations.FS); err != nil {
-		t.Fatalf("migrate: %v", err)
+	tb.Cleanup(s.Stop)
+	pool := open(tb, s.URL())
+	if _, err := db.Migrate(tb.Context(), pool, migrations.FS); err != nil {
+		tb.Fatalf("migrate: %v", err)
 	}
 	pool.Close()
 	return s
@@ -51,23 +51,23 @@ func (s *Server) URL() string { return s.c.URL() }
 
 // Start starts the server again after Stop.
 func (s *Server) Start() {
-	s.t.Helper()
-	c, err := cluster.Start(context.WithoutCancel(s.t.Context()), cluster.Config{
+	s.tb.Helper()
+	c, err := cluster.Start(context.WithoutCancel(s.tb.Context()), cluster.Config{
 		Dir: s.dir, Extra: speed, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		s.t.Fatalf("start a server: %v", err)
+		s.tb.Fatalf("start a server: %v", err)
 	}
 	s.c = c
 }
 
 // Stop shuts the server down: every connection is cut. It may be called twice.
 func (s *Server) Stop() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.tb.Context()), time.Minute)
 	defer cancel()
 	s.Thaw()
 	if err := s.c.Stop(ctx); err != nil {
-		s.t.Errorf("stop the server: %v", err)
+		s.tb.Errorf("stop the server: %v", err)
 	}
 }
 
@@ -97,7 +97,7 @@ func (s *Server) signalGroup(sig syscall.Signal) {
 	}
 	_ = syscall.Kill(pid, sig)
 	children, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "task", strconv.Itoa(pid), "children"))
-	for _, child := range strings.Fields(string(children)) {
+	for child := range strings.FieldsSeq(string(children)) {
 		if n, err := strconv.Atoi(child); err == nil {
 			_ = syscall.Kill(n, sig)
 		}
