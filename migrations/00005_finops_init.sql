@@ -15,6 +15,7 @@ CREATE TABLE finops.charges (
   price_per_hour  numeric(20, 9) NOT NULL, -- EUR, frozen
   started_at      timestamptz NOT NULL,
   ended_at        timestamptz,
+  version         timestamptz NOT NULL, -- when the row it prices changed: an older reading never overwrites a newer one
   CHECK (ended_at >= started_at)
 );
 CREATE INDEX charges_organisation_idx ON finops.charges (organisation_id, started_at);

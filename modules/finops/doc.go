@@ -17,7 +17,8 @@
 // # What a crash leaves behind
 //
 // The meter reads what changed since its cursor, with an overlap for late
-// commits, and upserts. Reading twice changes nothing.
+// commits, and upserts. Reading twice changes nothing, an older reading never
+// overwrites a newer one, and each process begins by reading everything.
 //
 // # How to look at it
 //

@@ -3,6 +3,7 @@ package finops
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,6 +24,7 @@ type Resource struct {
 	PricePerHour                 money.EUR
 	CreatedAt                    time.Time
 	GoneAt                       time.Time // zero: still there
+	UpdatedAt                    time.Time // when any of this was written
 }
 
 // Resources tells what changed: every resource that was written at or after an
@@ -35,6 +37,7 @@ type Resources interface {
 type Service struct {
 	pool      *pgxpool.Pool
 	resources Resources
+	caughtUp  atomic.Bool // this process has read every resource once
 }
 
 // New returns the service.

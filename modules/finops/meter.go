@@ -17,7 +17,8 @@ import (
 const overlap = 5 * time.Minute
 
 // Meter is a pass: it turns what the provider bills into charges and returns
-// how many it wrote. Replicas may run it at once.
+// how many it wrote. Replicas may run it at once. The first pass of a process
+// reads everything, so that nothing is missed for longer than until a restart.
 func (s *Service) Meter(ctx context.Context) (int, error) {
 	now, err := s.q().Now(ctx)
 	if err != nil {
@@ -27,7 +28,11 @@ func (s *Service) Meter(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the meter's cursor: %w", err)
 	}
-	changed, err := s.resources.Resources(ctx, cursor.Add(-overlap))
+	since := time.Unix(0, 0)
+	if s.caughtUp.Load() {
+		since = cursor.Add(-overlap)
+	}
+	changed, err := s.resources.Resources(ctx, since)
 	if err != nil {
 		return 0, fmt.Errorf("ask for what is billed: %w", err)
 	}
@@ -39,7 +44,7 @@ func (s *Service) Meter(ctx context.Context) (int, error) {
 			row := finopsdb.UpsertChargeParams{
 				ID: r.ID, OrganisationID: r.Organisation, InstanceID: r.InstanceID, Instance: r.Instance, Model: r.Model,
 				Provider: r.Provider, Zone: r.Zone, Kind: r.Kind, Description: r.Description, PricePerHour: r.PricePerHour,
-				StartedAt: r.CreatedAt,
+				StartedAt: r.CreatedAt, Version: r.UpdatedAt,
 			}
 			if !r.GoneAt.IsZero() {
 				end := r.GoneAt
@@ -65,5 +70,6 @@ func (s *Service) Meter(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("meter: %w", err)
 	}
+	s.caughtUp.Store(true)
 	return wrote, nil
 }

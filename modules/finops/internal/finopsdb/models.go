@@ -3,25 +3,3 @@
 //   sqlc v1.31.1
 
 package finopsdb
-
-import (
-	"time"
-
-	"github.com/google/uuid"
-	"github.com/inventiv-it-for-ai/inventiv/app/money"
-)
-
-type FinopsCharge struct {
-	ID             uuid.UUID
-	OrganisationID uuid.UUID
-	InstanceID     uuid.UUID
-	Instance       string
-	Model          string
-	Provider       string
-	Zone           string
-	Kind           string
-	Description    string
-	PricePerHour   money.EUR
-	StartedAt      time.Time
-	EndedAt        *time.Time
-}

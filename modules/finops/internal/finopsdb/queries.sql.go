@@ -37,16 +37,31 @@ type ChargesParams struct {
 	Since          *time.Time
 }
 
+type ChargesRow struct {
+	ID             uuid.UUID
+	OrganisationID uuid.UUID
+	InstanceID     uuid.UUID
+	Instance       string
+	Model          string
+	Provider       string
+	Zone           string
+	Kind           string
+	Description    string
+	PricePerHour   money.EUR
+	StartedAt      time.Time
+	EndedAt        *time.Time
+}
+
 // Charges lists what cost something between two instants, the oldest first.
-func (q *Queries) Charges(ctx context.Context, arg ChargesParams) ([]FinopsCharge, error) {
+func (q *Queries) Charges(ctx context.Context, arg ChargesParams) ([]ChargesRow, error) {
 	rows, err := q.db.Query(ctx, charges, arg.OrganisationID, arg.Until, arg.Since)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []FinopsCharge
+	var items []ChargesRow
 	for rows.Next() {
-		var i FinopsCharge
+		var i ChargesRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.OrganisationID,
@@ -81,15 +96,30 @@ type ChargesOfParams struct {
 	Instances      []uuid.UUID
 }
 
-func (q *Queries) ChargesOf(ctx context.Context, arg ChargesOfParams) ([]FinopsCharge, error) {
+type ChargesOfRow struct {
+	ID             uuid.UUID
+	OrganisationID uuid.UUID
+	InstanceID     uuid.UUID
+	Instance       string
+	Model          string
+	Provider       string
+	Zone           string
+	Kind           string
+	Description    string
+	PricePerHour   money.EUR
+	StartedAt      time.Time
+	EndedAt        *time.Time
+}
+
+func (q *Queries) ChargesOf(ctx context.Context, arg ChargesOfParams) ([]ChargesOfRow, error) {
 	rows, err := q.db.Query(ctx, chargesOf, arg.OrganisationID, arg.Instances)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []FinopsCharge
+	var items []ChargesOfRow
 	for rows.Next() {
-		var i FinopsCharge
+		var i ChargesOfRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.OrganisationID,
@@ -146,10 +176,10 @@ func (q *Queries) Now(ctx context.Context) (time.Time, error) {
 }
 
 const upsertCharge = `-- name: UpsertCharge :execrows
-INSERT INTO finops.charges (id, organisation_id, instance_id, instance, model, provider, zone, kind, description, price_per_hour, started_at, ended_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at
-  WHERE finops.charges.ended_at IS DISTINCT FROM excluded.ended_at
+INSERT INTO finops.charges (id, organisation_id, instance_id, instance, model, provider, zone, kind, description, price_per_hour, started_at, ended_at, version)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, version = excluded.version
+  WHERE finops.charges.version < excluded.version AND finops.charges.ended_at IS DISTINCT FROM excluded.ended_at
 `
 
 type UpsertChargeParams struct {
@@ -165,9 +195,11 @@ type UpsertChargeParams struct {
 	PricePerHour   money.EUR
 	StartedAt      time.Time
 	EndedAt        *time.Time
+	Version        time.Time
 }
 
-// UpsertCharge writes a charge, or ends one that was open. What was frozen stays.
+// UpsertCharge writes a charge, or ends one that was open. What was frozen stays,
+// and what another process has read later stays too.
 func (q *Queries) UpsertCharge(ctx context.Context, arg UpsertChargeParams) (int64, error) {
 	result, err := q.db.Exec(ctx, upsertCharge,
 		arg.ID,
@@ -182,6 +214,7 @@ func (q *Queries) UpsertCharge(ctx context.Context, arg UpsertChargeParams) (int
 		arg.PricePerHour,
 		arg.StartedAt,
 		arg.EndedAt,
+		arg.Version,
 	)
 	if err != nil {
 		return 0, err
