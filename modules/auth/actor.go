@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"slices"
 
 	"github.com/google/uuid"
 
@@ -66,13 +65,13 @@ func Need(a Actor, p Permission) error {
 
 // askWhom names the roles that hold a permission.
 func askWhom(p Permission) string {
-	text := "an owner"
-	for _, role := range []Role{Admin, Manager} {
-		if slices.Contains(holds[role], p) {
-			text += " or " + string(role)
-		}
+	switch {
+	case Admin.Can(p):
+		return "an owner or admin"
+	case Manager.Can(p):
+		return "an owner or manager"
 	}
-	return text
+	return "an owner"
 }
 
 // Ref names the actor where a row says who did something: "user:<id>",
