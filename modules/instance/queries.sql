@@ -408,3 +408,14 @@ SELECT id, organisation_id FROM instance.instances
  WHERE state = 'terminated' AND terminated_at < now() - make_interval(secs => @age::float8)
  ORDER BY terminated_at LIMIT @lim
    FOR UPDATE SKIP LOCKED;
+
+-- name: Clock :one
+SELECT now()::timestamptz AS now;
+
+-- name: OrphanOwner :one
+SELECT sqlc.embed(i) FROM instance.instances i WHERE i.id = @id;
+
+-- name: EndResourceByRef :exec
+UPDATE instance.resources
+   SET gone_at = greatest(created_at, coalesce(sqlc.narg('at')::timestamptz, now())), updated_at = clock_timestamp()
+ WHERE provider = @provider AND zone = @zone AND provider_id = @provider_id AND gone_at IS NULL;

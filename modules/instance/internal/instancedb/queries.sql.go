@@ -262,6 +262,17 @@ func (q *Queries) ClaimPass(ctx context.Context, arg ClaimPassParams) (int64, er
 	return result.RowsAffected(), nil
 }
 
+const clock = `-- name: Clock :one
+SELECT now()::timestamptz AS now
+`
+
+func (q *Queries) Clock(ctx context.Context) (time.Time, error) {
+	row := q.db.QueryRow(ctx, clock)
+	var now time.Time
+	err := row.Scan(&now)
+	return now, err
+}
+
 const closePass = `-- name: ClosePass :exec
 UPDATE instance.passes SET lease_until = 'epoch' WHERE name = $1
 `
@@ -427,6 +438,29 @@ func (q *Queries) EndResource(ctx context.Context, arg EndResourceParams) (int64
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const endResourceByRef = `-- name: EndResourceByRef :exec
+UPDATE instance.resources
+   SET gone_at = greatest(created_at, coalesce($1::timestamptz, now())), updated_at = clock_timestamp()
+ WHERE provider = $2 AND zone = $3 AND provider_id = $4 AND gone_at IS NULL
+`
+
+type EndResourceByRefParams struct {
+	At         *time.Time
+	Provider   string
+	Zone       string
+	ProviderID string
+}
+
+func (q *Queries) EndResourceByRef(ctx context.Context, arg EndResourceByRefParams) error {
+	_, err := q.db.Exec(ctx, endResourceByRef,
+		arg.At,
+		arg.Provider,
+		arg.Zone,
+		arg.ProviderID,
+	)
+	return err
 }
 
 const endStep = `-- name: EndStep :exec
@@ -1372,6 +1406,58 @@ func (q *Queries) Operations(ctx context.Context, instanceID uuid.UUID) ([]Opera
 		return nil, err
 	}
 	return items, nil
+}
+
+const orphanOwner = `-- name: OrphanOwner :one
+SELECT i.id, i.organisation_id, i.deployment_id, i.name, i.model, i.provider, i.zone, i.type, i.price_per_hour, i.volume_gb, i.state, i.desired, i.desired_reason, i.desired_message, i.reinstall, i.connectivity, i.eligibility, i.step, i.progress, i.reason, i.message, i.generation, i.attempts, i.state_since, i.deadline_at, i.provider_server_id, i.address, i.flag, i.created_by, i.created_at, i.ready_at, i.terminated_at, i.archived_at, i.due_at, i.lease_until, i.lease_epoch FROM instance.instances i WHERE i.id = $1
+`
+
+type OrphanOwnerRow struct {
+	InstanceInstance InstanceInstance
+}
+
+func (q *Queries) OrphanOwner(ctx context.Context, id uuid.UUID) (OrphanOwnerRow, error) {
+	row := q.db.QueryRow(ctx, orphanOwner, id)
+	var i OrphanOwnerRow
+	err := row.Scan(
+		&i.InstanceInstance.ID,
+		&i.InstanceInstance.OrganisationID,
+		&i.InstanceInstance.DeploymentID,
+		&i.InstanceInstance.Name,
+		&i.InstanceInstance.Model,
+		&i.InstanceInstance.Provider,
+		&i.InstanceInstance.Zone,
+		&i.InstanceInstance.Type,
+		&i.InstanceInstance.PricePerHour,
+		&i.InstanceInstance.VolumeGb,
+		&i.InstanceInstance.State,
+		&i.InstanceInstance.Desired,
+		&i.InstanceInstance.DesiredReason,
+		&i.InstanceInstance.DesiredMessage,
+		&i.InstanceInstance.Reinstall,
+		&i.InstanceInstance.Connectivity,
+		&i.InstanceInstance.Eligibility,
+		&i.InstanceInstance.Step,
+		&i.InstanceInstance.Progress,
+		&i.InstanceInstance.Reason,
+		&i.InstanceInstance.Message,
+		&i.InstanceInstance.Generation,
+		&i.InstanceInstance.Attempts,
+		&i.InstanceInstance.StateSince,
+		&i.InstanceInstance.DeadlineAt,
+		&i.InstanceInstance.ProviderServerID,
+		&i.InstanceInstance.Address,
+		&i.InstanceInstance.Flag,
+		&i.InstanceInstance.CreatedBy,
+		&i.InstanceInstance.CreatedAt,
+		&i.InstanceInstance.ReadyAt,
+		&i.InstanceInstance.TerminatedAt,
+		&i.InstanceInstance.ArchivedAt,
+		&i.InstanceInstance.DueAt,
+		&i.InstanceInstance.LeaseUntil,
+		&i.InstanceInstance.LeaseEpoch,
+	)
+	return i, err
 }
 
 const ownersByID = `-- name: OwnersByID :many

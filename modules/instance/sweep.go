@@ -1,0 +1,169 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/inventiv-it-for-ai/inventiv/db"
+	"github.com/inventiv-it-for-ai/inventiv/modules/events"
+	"github.com/inventiv-it-for-ai/inventiv/modules/instance/internal/instancedb"
+)
+
+const sweepEvery = time.Minute
+
+// sweepPass compares what the providers list with what we believe, both ways.
+// What nobody wants is billed to whom it was made for and deleted once it is
+// older than the grace; what we believe and is not listed is looked at by its
+// id, because a listing proves nothing. A listing that failed changes nothing.
+func (s *Service) sweepPass(ctx context.Context) (int, error) {
+	var moved int
+	var errs []error
+	for code, p := range s.providers {
+		n, err := s.alone(ctx, "sweep "+code, sweepEvery, func(ctx context.Context) (int, error) {
+			return s.sweep(ctx, code, p)
+		})
+		moved += n
+		errs = append(errs, err)
+	}
+	return moved, errors.Join(errs...)
+}
+
+func (s *Service) sweep(ctx context.Context, code string, p Provider) (int, error) {
+	listed, err := p.List(ctx, Query{Installation: s.Installation()})
+	if err != nil {
+		return 0, fmt.Errorf("list what %s has of ours: %w", code, err)
+	}
+	now, err := s.q().Clock(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the clock: %w", err)
+	}
+	ids := make([]uuid.UUID, 0, len(listed))
+	for _, r := range listed {
+		ids = append(ids, r.Instance)
+	}
+	rows, err := s.q().OwnersByID(ctx, ids)
+	if err != nil {
+		return 0, fmt.Errorf("read the owners: %w", err)
+	}
+	owners := map[uuid.UUID]instancedb.OwnersByIDRow{}
+	for _, o := range rows {
+		owners[o.ID] = o
+	}
+	open, err := s.q().OpenResources(ctx, code)
+	if err != nil {
+		return 0, fmt.Errorf("read what is billed: %w", err)
+	}
+	believed := map[ResourceRef]uuid.UUID{}
+	for _, r := range open {
+		believed[ResourceRef{ResourceKind(r.Kind), r.Zone, r.ProviderID}] = r.ID
+	}
+	moved := 0
+	for _, r := range listed {
+		owner, known := owners[r.Instance]
+		_, believes := believed[r.Ref]
+		delete(believed, r.Ref)
+		if known && wanted(owner, r, believes) || now.Sub(r.CreatedAt) < s.timing.OrphanGrace {
+			continue
+		}
+		if err := s.deleteOrphan(ctx, code, p, r, owner, known); err != nil {
+			return moved, err
+		}
+		moved++
+	}
+	return moved, s.lookAtMissing(ctx, open, believed)
+}
+
+// wanted reports whether something listed belongs to what its instance has or
+// is about to have.
+func wanted(owner instancedb.OwnersByIDRow, r ProviderResource, believed bool) bool {
+	state := State(owner.State)
+	if state.Gone() {
+		return false
+	}
+	if believed || owner.InDoubt {
+		return true // its reconciler knows, or will know, of it
+	}
+	return r.Ref.Kind == KindServer && owner.ProviderServerID == r.Ref.ID
+}
+
+// deleteOrphan deletes something nobody wants. When its instance is known it is
+// billed from the provider's time of creation to its end.
+func (s *Service) deleteOrphan(
+	ctx context.Context, code string, p Provider, r ProviderResource, owner instancedb.OwnersByIDRow, known bool,
+) error {
+	s.log.WarnContext(ctx, "orphan at a provider", "provider", code, "kind", r.Ref.Kind, "id", r.Ref.ID, "instance", r.Instance)
+	if known {
+		if err := s.recordOrphan(ctx, code, r, owner, nil); err != nil {
+			return err
+		}
+	}
+	gone, err := p.Delete(ctx, r.Ref)
+	if KindOf(err) == KindNotFound {
+		gone, err = Deletion{Gone: true}, nil
+	}
+	if err != nil {
+		return fmt.Errorf("delete the orphan %s %s of %s: %w", r.Ref.Kind, r.Ref.ID, code, err)
+	}
+	if !gone.Gone || !known {
+		return nil
+	}
+	return s.recordOrphan(ctx, code, r, owner, &gone)
+}
+
+func (s *Service) recordOrphan(
+	ctx context.Context, code string, r ProviderResource, owner instancedb.OwnersByIDRow, gone *Deletion,
+) error {
+	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		q := instancedb.New(tx)
+		row, err := q.OrphanOwner(ctx, owner.ID)
+		if err != nil {
+			return err
+		}
+		i := toInstance(row.InstanceInstance, "", "")
+		i.Offer.Provider = code
+		if _, err := q.SaveResource(ctx, resourceRow(i, r)); err != nil {
+			return err
+		}
+		if gone != nil {
+			at := &gone.At
+			if gone.At.IsZero() {
+				at = nil
+			}
+			err := q.EndResourceByRef(ctx, instancedb.EndResourceByRefParams{
+				Provider: code, Zone: r.Ref.Zone, ProviderID: r.Ref.ID, At: at,
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return events.Post(ctx, tx, events.Event{Topic: events.Charge, Key: owner.ID.String(), Organisation: owner.OrganisationID})
+	})
+	if err != nil {
+		return fmt.Errorf("record an orphan: %w", err)
+	}
+	return nil
+}
+
+// lookAtMissing has the reconciler look, by id, at what is believed to exist
+// and was not listed.
+func (s *Service) lookAtMissing(ctx context.Context, open []instancedb.OpenResourcesRow, missing map[ResourceRef]uuid.UUID) error {
+	var ids []uuid.UUID
+	for _, r := range open {
+		if _, ok := missing[ResourceRef{ResourceKind(r.Kind), r.Zone, r.ProviderID}]; ok && !State(r.State).Gone() {
+			ids = append(ids, r.InstanceID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := s.q().WakeInstances(ctx, ids); err != nil {
+		return fmt.Errorf("have missing resources looked at: %w", err)
+	}
+	s.reconcile.Wake()
+	return nil
+}
