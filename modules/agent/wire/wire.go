@@ -17,9 +17,12 @@
 package wire
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -164,4 +167,18 @@ func (p *Problem) Error() string {
 		text += " " + p.Fix
 	}
 	return fmt.Sprintf("%s (%d %s)", text, p.Status, p.Code)
+}
+
+// ReadProblem returns what a refused call was answered with. An answer that is
+// not a Problem, such as a load balancer's page, becomes one with the status
+// and the code "unexpected_answer". It does not close the body.
+func ReadProblem(resp *http.Response) *Problem {
+	var p Problem
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil || json.Unmarshal(raw, &p) != nil || p.Code == "" {
+		p = Problem{Code: "unexpected_answer", Detail: "The control plane's address answered with " + resp.Status + "."}
+	}
+	p.Status = resp.StatusCode
+	p.Detail, p.Fix = Clean(p.Detail, maxText), Clean(p.Fix, maxText)
+	return &p
 }
