@@ -8,6 +8,7 @@ CREATE TABLE gateway.endpoints (
   model           text NOT NULL, -- as clients send it
   base_url        text NOT NULL, -- ends in /v1
   key_sealed      bytea,         -- null when the server needs none
+  private         boolean NOT NULL DEFAULT false, -- may be at a private or loopback address: a platform operator added it
   state           text NOT NULL DEFAULT 'unknown' CHECK (state IN ('unknown', 'reachable', 'unreachable')),
   message         text NOT NULL DEFAULT '', -- why it is unreachable, for people
   checked_at      timestamptz,
@@ -46,6 +47,29 @@ CREATE TABLE gateway.usage_records (
 ) PARTITION BY RANGE (started_at);
 CREATE INDEX usage_records_organisation_idx ON gateway.usage_records (organisation_id, started_at DESC);
 CREATE TABLE gateway.usage_records_default PARTITION OF gateway.usage_records DEFAULT;
+
+-- make_partition makes the monthly partition that starts at a day, unless it is
+-- there. Rows that waited in the default partition move into it.
+-- +goose StatementBegin
+CREATE FUNCTION gateway.make_partition(starts date) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  part text := 'usage_records_' || to_char(starts, 'YYYY_MM');
+  ends date := (starts + interval '1 month')::date;
+BEGIN
+  IF to_regclass('gateway.' || part) IS NOT NULL THEN
+    RETURN;
+  END IF;
+  PERFORM pg_advisory_xact_lock(7104001);
+  IF to_regclass('gateway.' || part) IS NOT NULL THEN
+    RETURN;
+  END IF;
+  EXECUTE format('CREATE TABLE gateway.%I (LIKE gateway.usage_records INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part);
+  EXECUTE format('WITH moved AS (DELETE FROM gateway.usage_records_default WHERE started_at >= %L AND started_at < %L RETURNING *) '
+                 'INSERT INTO gateway.%I SELECT * FROM moved', starts || ' 00:00:00+00', ends || ' 00:00:00+00', part);
+  EXECUTE format('ALTER TABLE gateway.usage_records ATTACH PARTITION gateway.%I FOR VALUES FROM (%L) TO (%L)',
+                 part, starts || ' 00:00:00+00', ends || ' 00:00:00+00');
+END $$;
+-- +goose StatementEnd
 
 -- +goose Down
 DROP SCHEMA gateway CASCADE;

@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"go.uber.org/goleak"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/app/money"
@@ -30,7 +29,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		appendForEver(dir)
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(m.Run())
 }
 
 func appendForEver(dir string) {

@@ -1,0 +1,71 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
+)
+
+// answer relays an answer that is no stream: read whole, checked, metered, sent.
+func (x *exchange) answer(ctx context.Context, res *http.Response) *openai.Error {
+	text, refused := x.readAnswer(ctx, res)
+	if refused != nil {
+		return refused
+	}
+	usage, known, err := openai.ParseAnswer(text)
+	if err != nil {
+		return badUpstream("with something that is not a JSON object")
+	}
+	x.count(usage, known, 0)
+	x.record.FirstToken = time.Since(x.started)
+	if err := x.end(spool.Completed, http.StatusOK, ""); err != nil {
+		return unmetered(err)
+	}
+	h := x.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Request-Id", x.id.String())
+	x.begun = true
+	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.service.limits.write))
+	_, _ = x.w.Write(text) // a client that has left needs no answer
+	return nil
+}
+
+// readAnswer reads a whole answer into memory that is set aside for it.
+func (x *exchange) readAnswer(ctx context.Context, res *http.Response) ([]byte, *openai.Error) {
+	limit := x.service.limits.answer
+	size := res.ContentLength
+	if size < 0 {
+		size = firstRead
+	}
+	if size > limit {
+		return nil, badUpstream("with more than is believable")
+	}
+	if !x.hold(size) {
+		return nil, busy()
+	}
+	text := make([]byte, 0, size+1)
+	for {
+		n, err := res.Body.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return text, nil
+		case err != nil && ctx.Err() != nil:
+			return nil, x.failed(ctx, err)
+		case err != nil:
+			return nil, lost()
+		case int64(len(text)) > limit:
+			return nil, badUpstream("with more than is believable")
+		case len(text) < cap(text):
+			continue
+		case !x.hold(int64(cap(text))):
+			return nil, busy()
+		}
+		text = append(make([]byte, 0, 2*cap(text)), text...)
+	}
+}

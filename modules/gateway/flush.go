@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/inventiv-it-for-ai/inventiv/modules/events"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
+)
+
+const (
+	flushEvery = 250 * time.Millisecond
+	flushBatch = 500
+)
+
+// flush is a pass: it moves final records from the spool into the database and
+// returns how many. What the database has not confirmed stays in the spool, so
+// an error loses nothing, and a batch that was stored twice is stored once.
+func (s *Service) flush(ctx context.Context) (int, error) {
+	moved, told := 0, map[uuid.UUID]bool{}
+	defer func() {
+		for organisation := range told {
+			s.events.Publish(events.Event{Topic: events.Usage, Organisation: organisation})
+		}
+	}()
+	for ctx.Err() == nil {
+		batch, err := s.spool.Next(flushBatch)
+		if err != nil {
+			return moved, fmt.Errorf("read the usage spool: %w", err)
+		}
+		if n := len(batch.Records); n > 0 {
+			if err := s.store(ctx, batch.Records); err != nil {
+				return moved, err
+			}
+			moved += n
+			for i := range batch.Records {
+				told[batch.Records[i].Organisation] = true
+			}
+		}
+		if err := s.spool.Ack(batch); err != nil {
+			return moved, fmt.Errorf("settle the usage spool: %w", err)
+		}
+		if len(batch.Records) < flushBatch {
+			break
+		}
+	}
+	return moved, nil
+}
+
+// store inserts records that may be there already.
+func (s *Service) store(ctx context.Context, records []spool.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var p gatewaydb.InsertUsageParams
+	for i := range records {
+		r := &records[i]
+		upstream := "instance"
+		if r.Endpoint {
+			upstream = "endpoint"
+		}
+		p.RequestIds = append(p.RequestIds, r.RequestID)
+		p.StartedAts = append(p.StartedAts, r.StartedAt.Round(time.Microsecond)) // as the database keeps it
+		p.OrganisationIds = append(p.OrganisationIds, r.Organisation)
+		p.KeyIds, p.UserIds = append(p.KeyIds, r.KeyID), append(p.UserIds, r.UserID)
+		p.Models, p.Paths = append(p.Models, r.Model), append(p.Paths, r.Path)
+		p.Upstreams, p.UpstreamIds = append(p.Upstreams, upstream), append(p.UpstreamIds, r.UpstreamID)
+		p.Statuses, p.HttpStatuses = append(p.Statuses, r.Status.String()), append(p.HttpStatuses, int32(r.HTTPStatus)) //nolint:gosec // three digits
+		p.Errors, p.Streameds = append(p.Errors, r.Error), append(p.Streameds, r.Streamed)
+		p.PromptTokens, p.CompletionTokens = append(p.PromptTokens, r.PromptTokens), append(p.CompletionTokens, r.CompletionTokens)
+		p.CachedTokens, p.UsageSources = append(p.CachedTokens, r.CachedTokens), append(p.UsageSources, r.Source.String())
+		p.PriceIds = append(p.PriceIds, r.PriceID)
+		p.InputPrices, p.OutputPrices = append(p.InputPrices, r.InputPrice), append(p.OutputPrices, r.OutputPrice)
+		p.Costs = append(p.Costs, r.InputPrice.PerMillion(r.PromptTokens)+r.OutputPrice.PerMillion(r.CompletionTokens))
+		p.FirstTokenUs = append(p.FirstTokenUs, r.FirstToken.Microseconds())
+		p.DurationUs = append(p.DurationUs, r.Duration.Microseconds())
+	}
+	if _, err := gatewaydb.New(s.pool).InsertUsage(ctx, p); err != nil {
+		return fmt.Errorf("store usage records: %w", err)
+	}
+	return nil
+}
+
+// partition is a pass: it makes the partitions of this month and the next two.
+func (s *Service) partition(ctx context.Context) (int, error) {
+	for ahead := range int32(3) {
+		if err := gatewaydb.New(s.pool).MakePartition(ctx, ahead); err != nil {
+			return 0, fmt.Errorf("make a partition for usage records: %w", err)
+		}
+	}
+	return 0, nil
+}

@@ -1,0 +1,170 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
+	"github.com/inventiv-it-for-ai/inventiv/app/loop"
+	"github.com/inventiv-it-for-ai/inventiv/app/money"
+	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
+	"github.com/inventiv-it-for-ai/inventiv/modules/events"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
+)
+
+// Keys says whom an API key acts for, from memory.
+type Keys interface {
+	Check(ctx context.Context, token string) (auth.Principal, error)
+}
+
+// Instances knows the machines that serve models.
+type Instances interface {
+	// Routes returns the replicas that take requests now, and the models that
+	// are deployed without one.
+	Routes(ctx context.Context) ([]Replica, []Sleeping, error)
+	// Transport reaches a replica's engine; the host of a request's URL is of
+	// no account to it.
+	Transport(id uuid.UUID) http.RoundTripper
+}
+
+// Replica is an instance that is ready, online and eligible.
+type Replica struct {
+	ID, Organisation uuid.UUID
+	Model, Name      string
+	Waiting          int // requests that wait in its engine, as last heard
+}
+
+// Sleeping is a model that is deployed and has no replica at the moment.
+type Sleeping struct {
+	Organisation uuid.UUID
+	Model        string
+	State        string // in a word, such as provisioning
+}
+
+// Prices knows what tokens cost.
+type Prices interface {
+	PriceBook(ctx context.Context) ([]Price, error)
+}
+
+// Price is the current price of a model's tokens, per million.
+type Price struct {
+	ID            int64
+	Organisation  uuid.UUID // whose price it is; nil for everybody without one of their own
+	Model         string
+	Input, Output money.EUR
+}
+
+// Models is the catalogue.
+type Models interface {
+	// EnsureModel makes an entry for a model that is not in it yet.
+	EnsureModel(ctx context.Context, organisation uuid.UUID, name string) error
+}
+
+// Config is what a Service needs.
+type Config struct {
+	Pool       *pgxpool.Pool
+	Keyring    *keyring.Ring
+	Keys       Keys
+	Instances  Instances
+	Prices     Prices
+	Models     Models
+	Events     *events.Hub
+	SpoolDir   string // this process's own
+	MaxBody    int64  // bytes of one request; 0 means 32 MiB
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // nil for no metrics
+}
+
+const (
+	defaultMaxBody = 32 << 20
+	buffersAtOnce  = 8 // as many of the biggest bodies may be held in all
+)
+
+// Service is the gateway. It is an http.Handler for everything below /v1/.
+type Service struct {
+	pool      *pgxpool.Pool
+	ring      *keyring.Ring
+	log       *slog.Logger
+	keys      Keys
+	instances Instances
+	prices    Prices
+	models    Models
+	events    *events.Hub
+	spool     *spool.Spool
+	metrics   *metrics
+
+	toEndpoints http.RoundTripper
+	limits      limits
+	table       atomic.Pointer[table]
+	turn        atomic.Uint32 // whose turn it is among equals
+	held        atomic.Int64  // bytes of bodies in memory
+
+	routeLoop, flushLoop, checkLoop, partitionLoop *loop.Loop
+}
+
+// limits bound what one request, or all together, may take.
+type limits struct {
+	body      int64         // bytes of a request
+	held      int64         // bytes of all bodies in memory
+	bodyTime  time.Duration // to send a request
+	answer    int64         // bytes of an answer that is no stream
+	firstByte time.Duration // from sending a request to the answer's head
+	gap       time.Duration // between two pieces of an answer
+	write     time.Duration // for the client to take a piece
+}
+
+// New returns a gateway whose loops do not run yet. It opens the usage spool
+// and fails as spool.Open does.
+func New(c Config) (*Service, error) {
+	records, err := spool.Open(c.SpoolDir)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a sentence for people
+	}
+	if r := records.Recovered; r != (spool.Recovery{}) {
+		c.Log.Info("usage spool recovered", "finals", r.Finals, "interrupted", r.Interrupted, "bad_bytes", r.BadBytes)
+	}
+	if c.MaxBody == 0 {
+		c.MaxBody = defaultMaxBody
+	}
+	s := &Service{
+		pool: c.Pool, ring: c.Keyring, log: c.Log, keys: c.Keys, instances: c.Instances, prices: c.Prices, models: c.Models,
+		events: c.Events, spool: records, toEndpoints: endpointTransport(),
+		limits: limits{
+			body: c.MaxBody, held: buffersAtOnce * c.MaxBody, bodyTime: time.Minute, answer: 64 << 20,
+			firstByte: 10 * time.Minute, gap: 2 * time.Minute, write: 30 * time.Second,
+		},
+	}
+	s.metrics = newMetrics(c.Registerer, s)
+	s.table.Store(&table{})
+	s.routeLoop = loop.New("routes", time.Second, c.Log, s.reload)
+	s.flushLoop = loop.New("usage", flushEvery, c.Log, s.flush)
+	s.checkLoop = loop.New("endpoints", 15*time.Second, c.Log, s.checkEndpoints)
+	s.partitionLoop = loop.New("usage partitions", 6*time.Hour, c.Log, s.partition)
+	for _, topic := range []string{events.Instance, events.Deployment, events.Endpoint, events.Model} {
+		c.Events.On(topic, s.routeLoop.Wake)
+	}
+	c.Events.On(events.Endpoint, s.checkLoop.Wake)
+	return s, nil
+}
+
+// Loops returns the gateway's loops; the caller runs them.
+func (s *Service) Loops() []*loop.Loop {
+	return []*loop.Loop{s.routeLoop, s.flushLoop, s.checkLoop, s.partitionLoop}
+}
+
+// Close stores what the spool holds, if the database is there within ctx, and
+// closes the spool; what is left is stored after the next start. It is called
+// when requests and loops have ended.
+func (s *Service) Close(ctx context.Context) error {
+	if _, err := s.flush(ctx); err != nil {
+		s.log.WarnContext(ctx, "usage records stay in the spool", "err", err)
+	}
+	return s.spool.Close() //nolint:wrapcheck // says enough
+}

@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/fault"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
+)
+
+// bytesPerToken is what a prompt is estimated with when the engine did not
+// count it.
+const bytesPerToken = 4
+
+// open writes the open record, without which nothing is sent on. The price is
+// frozen here.
+func (x *exchange) open(way *route, to *target) *openai.Error {
+	x.record = spool.Record{
+		Status: spool.Opened, RequestID: x.id, StartedAt: x.started, Organisation: x.caller.Organisation, KeyID: x.caller.KeyID,
+		UserID: x.caller.UserID, UpstreamID: to.id, Endpoint: to.endpoint, Streamed: x.head.Stream, Model: way.model, Path: x.r.URL.Path,
+		PriceID: way.price.ID, InputPrice: way.price.Input, OutputPrice: way.price.Output,
+	}
+	if err := x.service.spool.Append(&x.record); err != nil {
+		return unmetered(err)
+	}
+	return nil
+}
+
+// sentTo notes that another server has the request now.
+func (x *exchange) sentTo(to *target) { x.record.UpstreamID, x.record.Endpoint = to.id, to.endpoint }
+
+// count notes what was used: what the engine says or else what came by, with
+// an estimate of the prompt once anything did.
+func (x *exchange) count(u openai.Usage, known bool, deltas int64) {
+	switch r := &x.record; {
+	case known:
+		r.Source, r.PromptTokens, r.CompletionTokens, r.CachedTokens = spool.Engine, u.Prompt, u.Completion, u.Cached
+	case deltas > 0:
+		r.Source, r.CompletionTokens = spool.Counted, deltas
+		r.PromptTokens = int64(x.head.PromptBytes+bytesPerToken-1) / bytesPerToken
+	}
+}
+
+// end writes the final record, once. It comes before the last byte of a whole
+// answer.
+func (x *exchange) end(status spool.Status, httpStatus int, code string) error {
+	if x.ended {
+		return nil
+	}
+	r := &x.record
+	r.Status, r.HTTPStatus, r.Error, r.Duration = status, httpStatus, code, time.Since(x.started)
+	if err := x.service.spool.Append(r); err != nil {
+		return err //nolint:wrapcheck // a sentence for people
+	}
+	x.ended = true
+	x.service.metrics.ended(r)
+	return nil
+}
+
+// unmetered says that a request cannot be recorded, and so not be served.
+func unmetered(err error) *openai.Error {
+	e := &openai.Error{
+		Status: http.StatusServiceUnavailable, Type: openai.ServerError, Code: "metering_unavailable", Retry: true, RetryAfter: retrySoon,
+		Message: "Usage cannot be recorded at the moment, so no request is served. Try again later.",
+	}
+	if f := fault.As(err); f != nil {
+		e.Message = strings.TrimSpace(f.Text + " " + f.Fix)
+	}
+	return e
+}

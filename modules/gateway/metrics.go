@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
+)
+
+// metrics are the gateway's figures. Their labels are few and bounded: paths,
+// status codes, codes of ours; never a key, a person or a text.
+type metrics struct {
+	requests   *prometheus.CounterVec // path, status, code
+	refusals   *prometheus.CounterVec // code
+	tokens     *prometheus.CounterVec // direction
+	duration   *prometheus.HistogramVec
+	firstToken prometheus.Histogram
+	inFlight   prometheus.Gauge
+	retries    prometheus.Counter
+}
+
+func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "inventiv_gateway_requests_total", Help: "Requests that were accepted and have ended.",
+		}, []string{"path", "status", "code"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "inventiv_gateway_errors_total", Help: "Error answers to callers whose key was good.",
+		}, []string{"code"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "inventiv_gateway_tokens_total", Help: "Tokens metered.",
+		}, []string{"direction"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "inventiv_gateway_request_duration_seconds", Help: "From the head of a request to its final record.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2.5, 13),
+		}, []string{"path"}),
+		firstToken: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "inventiv_gateway_time_to_first_token_seconds", Help: "From the head of a streamed request to its first token.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2, 13),
+		}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "inventiv_gateway_requests_in_flight", Help: "Requests that were accepted and have not ended.",
+		}),
+		retries: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "inventiv_gateway_retries_total", Help: "Requests that were sent to a second server.",
+		}),
+	}
+	if registerer != nil {
+		registerer.MustRegister(m.requests, m.refusals, m.tokens, m.duration, m.firstToken, m.inFlight, m.retries,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "inventiv_gateway_spool_bytes", Help: "Bytes in the usage spool that are not stored yet.",
+			}, func() float64 { waiting, _ := s.spool.Depth(); return float64(waiting) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "inventiv_gateway_body_bytes", Help: "Bytes of requests and answers held in memory.",
+			}, func() float64 { return float64(s.held.Load()) }))
+	}
+	return m
+}
+
+func (m *metrics) refused(code string) { m.refusals.WithLabelValues(code).Inc() }
+
+// ended counts an exchange by its final record.
+func (m *metrics) ended(r *spool.Record) {
+	m.requests.WithLabelValues(r.Path, strconv.Itoa(r.HTTPStatus), r.Error).Inc()
+	m.tokens.WithLabelValues("prompt").Add(float64(r.PromptTokens))
+	m.tokens.WithLabelValues("completion").Add(float64(r.CompletionTokens))
+	m.duration.WithLabelValues(r.Path).Observe(r.Duration.Seconds())
+	if r.Streamed && r.FirstToken > 0 {
+		m.firstToken.Observe(r.FirstToken.Seconds())
+	}
+}

@@ -1,0 +1,192 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"mime"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
+)
+
+const drainTime = time.Second // for a server to end a stream after its [DONE]
+
+// streams keeps the buffers of streams that have ended.
+var streams = sync.Pool{New: func() any { return new(openai.Stream) }}
+
+// relay passes a stream on, event by event. An error that it returns is still
+// to be sent; one that happens after the first event is sent as an event.
+func (x *exchange) relay(ctx context.Context, res *http.Response, watch *watch, late func()) *openai.Error {
+	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
+		return badUpstream("without a stream")
+	}
+	stream := streams.Get().(*openai.Stream) //nolint:forcetypeassert // nothing else is put there
+	defer streams.Put(stream)
+	stream.Reset(x.kind, !x.head.IncludeUsage)
+	out := newStreamWriter(x)
+	for {
+		events, err := stream.Next(res.Body)
+		if watch.seen(); len(events) > 0 && !x.begun {
+			watch.expect(x.service.limits.gap, late)
+		}
+		if stream.Deltas > 0 && x.record.FirstToken == 0 {
+			x.record.FirstToken = time.Since(x.started)
+		}
+		if refused := x.pass(out, stream, events); refused != nil || stream.Done {
+			watch.expect(drainTime, nil)
+			if refused == nil && err == nil {
+				_, _ = stream.Next(res.Body) // to its end, so that the connection can be used again
+			}
+			return refused
+		}
+		if err != nil {
+			return x.broken(ctx, out, stream, err)
+		}
+	}
+}
+
+// pass sends events to the client; if they end the stream, the final record is
+// written first.
+func (x *exchange) pass(out *streamWriter, stream *openai.Stream, events []byte) *openai.Error {
+	if stream.Done {
+		x.count(stream.Usage, stream.Known, stream.Deltas)
+		status, code := spool.Completed, ""
+		if stream.Failed {
+			status, code = spool.Interrupted, "upstream_error"
+		}
+		if err := x.end(status, http.StatusOK, code); err != nil {
+			return x.tell(out, unmetered(err))
+		}
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	if err := out.write(events); err != nil && !stream.Done {
+		x.count(stream.Usage, stream.Known, stream.Deltas)
+		return x.gone()
+	}
+	return nil
+}
+
+// broken ends a stream that the server did not end: with an event if the client
+// has seen some of it, and never with [DONE].
+func (x *exchange) broken(ctx context.Context, out *streamWriter, stream *openai.Stream, err error) *openai.Error {
+	x.count(stream.Usage, stream.Known, stream.Deltas)
+	var refused *openai.Error
+	switch {
+	case ctx.Err() != nil:
+		refused = x.failed(ctx, err)
+	case errors.Is(err, openai.ErrBadEvent), errors.Is(err, openai.ErrEventTooLong):
+		refused = badUpstream("with a stream that cannot be read")
+	default:
+		refused = lost()
+		x.again = stream.Deltas == 0
+	}
+	return x.tell(out, refused)
+}
+
+// tell returns an error that can still be sent as an answer, and sends it as an
+// event otherwise.
+func (x *exchange) tell(out *streamWriter, refused *openai.Error) *openai.Error {
+	if !x.begun {
+		return refused
+	}
+	if err := x.end(spool.Interrupted, http.StatusOK, refused.Code); err != nil {
+		x.service.log.Error("final usage record not written", "request", x.id, "err", err)
+	}
+	if refused.Code != codeClientGone {
+		_ = out.write(refused.Event()) // a client that has left needs none
+	}
+	return nil
+}
+
+// gone ends an exchange whose client does not take what it is sent.
+func (x *exchange) gone() *openai.Error {
+	if err := x.end(spool.Interrupted, http.StatusOK, codeClientGone); err != nil {
+		x.service.log.Error("final usage record not written", "request", x.id, "err", err)
+	}
+	return nil
+}
+
+// streamWriter sends events to the client at once, and gives it a while to take
+// them.
+type streamWriter struct {
+	x       *exchange
+	control *http.ResponseController
+	until   time.Time // the write deadline that is set
+}
+
+func newStreamWriter(x *exchange) *streamWriter {
+	return &streamWriter{x: x, control: http.NewResponseController(x.w)}
+}
+
+func (o *streamWriter) write(events []byte) error {
+	if !o.x.begun {
+		h := o.x.w.Header()
+		h.Set("Content-Type", "text/event-stream")
+		h.Set("Cache-Control", "no-cache")
+		h.Set("X-Accel-Buffering", "no")
+		h.Set("X-Request-Id", o.x.id.String())
+		o.x.begun = true
+	}
+	limit := o.x.service.limits.write
+	if now := time.Now(); o.until.Sub(now) < limit/2 { // not for each event: it costs
+		o.until = now.Add(limit)
+		_ = o.control.SetWriteDeadline(o.until) // a test's recorder has none
+	}
+	if _, err := o.x.w.Write(events); err != nil {
+		return err //nolint:wrapcheck // only its being there counts
+	}
+	return o.control.Flush() //nolint:wrapcheck // likewise
+}
+
+// watch calls late when nothing was seen for a while.
+type watch struct {
+	timer *time.Timer
+	last  atomic.Int64 // when something was seen, since start
+	start time.Time
+
+	mu    sync.Mutex
+	limit time.Duration
+	late  func()
+}
+
+func newWatch(limit time.Duration, late func()) *watch {
+	w := &watch{start: time.Now(), limit: limit, late: late}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(limit, w.look)
+	return w
+}
+
+// look sleeps on if something was seen meanwhile: seen is called for every
+// piece of a stream and must cost nothing.
+func (w *watch) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if quiet := time.Since(w.start) - time.Duration(w.last.Load()); quiet < w.limit {
+		w.timer.Reset(w.limit - quiet)
+		return
+	}
+	w.late()
+}
+
+func (w *watch) seen() { w.last.Store(int64(time.Since(w.start))) }
+
+// expect sets a new limit from now on, and a new consequence unless that is nil.
+func (w *watch) expect(limit time.Duration, late func()) {
+	w.seen()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.limit = limit
+	if late != nil {
+		w.late = late
+	}
+	w.timer.Reset(limit)
+}
+
+func (w *watch) stop() { w.timer.Stop() }

@@ -1,0 +1,259 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
+)
+
+// table is where requests go. It is replaced as a whole and never changed, but
+// for the counters that its targets share with those of the tables before.
+type table struct {
+	routes  map[routeKey]*route
+	lists   map[uuid.UUID][]*route // of an organisation, by model
+	targets map[uuid.UUID]*target
+	loaded  bool
+}
+
+type routeKey struct {
+	organisation uuid.UUID
+	model        string
+}
+
+// route is one organisation's way to a model.
+type route struct {
+	model   string
+	targets []*target // none: the model sleeps
+	state   string    // of a sleeping one, in a word
+	price   Price     // zero without one
+}
+
+// target is a server that takes requests.
+type target struct {
+	id        uuid.UUID
+	name      string
+	endpoint  bool
+	down      bool // it did not answer the last check: only if there is no other
+	waiting   int
+	transport http.RoundTripper
+	urls      [openai.Embeddings + 1]*url.URL // by kind
+	header    http.Header                     // sent with every request; never changed
+	busy      *atomic.Int64                   // requests of ours that it has
+}
+
+// reload is a pass: it makes the route table anew.
+func (s *Service) reload(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	replicas, sleeping, err := s.instances.Routes(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the routes to instances: %w", err)
+	}
+	endpoints, err := gatewaydb.New(s.pool).AllEndpoints(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("list endpoints: %w", err)
+	}
+	prices, err := s.prices.PriceBook(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the price book: %w", err)
+	}
+	old := s.table.Load()
+	t := &table{routes: map[routeKey]*route{}, lists: map[uuid.UUID][]*route{}, targets: map[uuid.UUID]*target{}, loaded: true}
+	for _, r := range replicas {
+		next := &target{id: r.ID, name: r.Name, waiting: r.Waiting, transport: s.instances.Transport(r.ID), header: plainHeader()}
+		if err := next.at("http://instance.internal/v1"); err != nil {
+			return 0, err
+		}
+		t.add(old, r.Organisation, r.Model, next)
+	}
+	for _, e := range endpoints {
+		next, err := s.endpointTarget(e)
+		if err != nil {
+			s.log.ErrorContext(ctx, "endpoint left out of the routes", "endpoint", e.ID, "err", err)
+			continue
+		}
+		t.add(old, e.OrganisationID, e.Model, next)
+	}
+	for _, m := range sleeping {
+		if r := t.route(m.Organisation, m.Model); len(r.targets) == 0 {
+			r.state = m.State
+		}
+	}
+	t.setPrices(prices)
+	for _, list := range t.lists {
+		slices.SortFunc(list, func(a, b *route) int { return strings.Compare(a.model, b.model) })
+	}
+	s.table.Store(t)
+	return 0, nil
+}
+
+func (s *Service) endpointTarget(e gatewaydb.AllEndpointsRow) (*target, error) {
+	t := &target{
+		id: e.ID, name: e.Name, endpoint: true, down: e.State == "unreachable", transport: s.toEndpoints, header: plainHeader(),
+	}
+	if e.KeySealed != nil {
+		key, err := s.ring.Open(keyPlace(e.OrganisationID, e.ID), e.KeySealed)
+		if err != nil {
+			return nil, fmt.Errorf("open its key: %w", err)
+		}
+		t.header.Set("Authorization", "Bearer "+string(key))
+	}
+	return t, t.at(e.BaseUrl)
+}
+
+func plainHeader() http.Header {
+	return http.Header{"Content-Type": {"application/json"}, "User-Agent": {"inventiv"}}
+}
+
+// at sets where the target listens, the URL before the paths of each kind.
+func (t *target) at(base string) error {
+	for kind, path := range [...]string{openai.Chat: "/chat/completions", openai.Completions: "/completions", openai.Embeddings: "/embeddings"} {
+		u, err := url.Parse(base + path)
+		if err != nil {
+			return fmt.Errorf("read the URL of %s: %w", t.name, err)
+		}
+		t.urls[kind] = u
+	}
+	return nil
+}
+
+// route returns the route to a model, made if there is none.
+func (t *table) route(organisation uuid.UUID, model string) *route {
+	key := routeKey{organisation, model}
+	r := t.routes[key]
+	if r == nil {
+		r = &route{model: model}
+		t.routes[key] = r
+		t.lists[organisation] = append(t.lists[organisation], r)
+	}
+	return r
+}
+
+// add puts a target on a route; it keeps the count of the same one before.
+func (t *table) add(old *table, organisation uuid.UUID, model string, next *target) {
+	if before := old.targets[next.id]; before != nil {
+		next.busy = before.busy
+	} else {
+		next.busy = new(atomic.Int64)
+	}
+	t.targets[next.id] = next
+	r := t.route(organisation, model)
+	r.targets = append(r.targets, next)
+}
+
+// setPrices gives each route its organisation's price, or else the platform's.
+func (t *table) setPrices(prices []Price) {
+	book := make(map[routeKey]Price, len(prices))
+	for _, p := range prices {
+		book[routeKey{p.Organisation, p.Model}] = p
+	}
+	for key, r := range t.routes {
+		own, ok := book[key]
+		if !ok {
+			own = book[routeKey{uuid.Nil, key.model}]
+		}
+		r.price = own
+	}
+}
+
+// pick returns the target with the least outstanding work that is not tried,
+// or nil. Among equals they take turns.
+func (s *Service) pick(r *route, tried *target) *target {
+	var best *target
+	var least int64
+	n := uint32(len(r.targets)) //nolint:gosec // a handful
+	start := s.turn.Add(1)
+	for i := range n {
+		t := r.targets[(start+i)%n]
+		if t == tried {
+			continue
+		}
+		load := t.busy.Load() + int64(t.waiting)
+		if t.down {
+			load += 1 << 32
+		}
+		if best == nil || load < least {
+			best, least = t, load
+		}
+	}
+	return best
+}
+
+// modelEntry is a model as /v1/models lists it.
+type modelEntry struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"`
+	OwnedBy string `json:"owned_by"`
+	State   string `json:"state"` // ready or sleeping; OpenAI has no such field
+}
+
+func (r *route) entry() modelEntry {
+	e := modelEntry{ID: r.model, Object: "model", OwnedBy: "inventiv", State: "ready"}
+	if len(r.targets) == 0 {
+		e.State = "sleeping"
+	}
+	return e
+}
+
+// listModels answers GET /v1/models, or one of them if id is not empty.
+func (s *Service) listModels(w http.ResponseWriter, organisation uuid.UUID, id, requestID string) {
+	t := s.table.Load()
+	if id != "" {
+		r := t.routes[routeKey{organisation, id}]
+		if r == nil {
+			t.noModel(organisation, id).Write(w, requestID)
+			return
+		}
+		writeJSON(w, requestID, r.entry())
+		return
+	}
+	entries := make([]modelEntry, 0, len(t.lists[organisation]))
+	for _, r := range t.lists[organisation] {
+		entries = append(entries, r.entry())
+	}
+	writeJSON(w, requestID, map[string]any{"object": "list", "data": entries})
+}
+
+// noModel says that an organisation has no such model, and which it has.
+func (t *table) noModel(organisation uuid.UUID, model string) *openai.Error {
+	const shown = 20
+	var names []string
+	for _, r := range t.lists[organisation] {
+		if len(names) == shown {
+			names = append(names, "…")
+			break
+		}
+		names = append(names, r.model)
+	}
+	has := "No model is served at the moment."
+	if len(names) > 0 {
+		has = "There are: " + strings.Join(names, ", ") + "."
+	}
+	return &openai.Error{
+		Status: http.StatusNotFound, Type: openai.InvalidRequest, Code: "model_not_found", Param: "model",
+		Message: fmt.Sprintf("The model %q does not exist here. %s", model, has),
+	}
+}
+
+func writeJSON(w http.ResponseWriter, requestID string, v any) {
+	body, err := json.Marshal(v)
+	if err != nil { // plain values always marshal
+		panic(err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Request-Id", requestID)
+	_, _ = w.Write(body) // a client that has left needs no answer
+}

@@ -1,0 +1,177 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/fault"
+	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
+)
+
+// Caller is whose request it is and who pays for it.
+type Caller struct {
+	Organisation uuid.UUID
+	KeyID        uuid.UUID // nil for a member
+	UserID       uuid.UUID // nil for a machine's key
+}
+
+const (
+	modelsPath = "/v1/models"
+	retrySoon  = 5 * time.Second // for what is over in moments
+)
+
+// kinds are the paths that requests are sent on from.
+func kindOf(path string) openai.Kind {
+	switch path {
+	case "/v1/chat/completions":
+		return openai.Chat
+	case "/v1/completions":
+		return openai.Completions
+	case "/v1/embeddings":
+		return openai.Embeddings
+	}
+	return 0
+}
+
+// ServeHTTP answers requests below /v1/ that carry an API key.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := uuid.Must(uuid.NewV7())
+	if refused := checkPath(r); refused != nil {
+		refused.Write(w, id.String())
+		return
+	}
+	token, refused := credentials(r.Header)
+	if refused != nil {
+		refused.Write(w, id.String())
+		return
+	}
+	principal, err := s.keys.Check(r.Context(), token)
+	if err != nil {
+		s.keyRefused(r.Context(), err).Write(w, id.String())
+		return
+	}
+	if !principal.Scopes.Has(auth.ScopeInference) {
+		(&openai.Error{
+			Status: http.StatusForbidden, Type: openai.Permission, Code: "scope_missing",
+			Message: "This API key lacks the scope inference; use one that has it.",
+		}).Write(w, id.String())
+		return
+	}
+	s.serve(w, r, Caller{Organisation: principal.Organisation, KeyID: principal.KeyID, UserID: principal.UserID}, id)
+}
+
+// ServeAs answers like ServeHTTP for a caller who is known otherwise. The
+// path must be one below /v1/.
+func (s *Service) ServeAs(w http.ResponseWriter, r *http.Request, c Caller) {
+	id := uuid.Must(uuid.NewV7())
+	if refused := checkPath(r); refused != nil {
+		refused.Write(w, id.String())
+		return
+	}
+	s.serve(w, r, c, id)
+}
+
+// serve answers a request whose path is good.
+func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uuid.UUID) {
+	if !s.table.Load().loaded {
+		notReady().Write(w, id.String())
+		return
+	}
+	kind := kindOf(r.URL.Path)
+	if kind == 0 {
+		s.listModels(w, c.Organisation, strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, modelsPath), "/"), id.String())
+		return
+	}
+	x := exchange{service: s, w: w, r: r, caller: c, id: id, started: time.Now(), kind: kind}
+	if refused := x.serve(); refused != nil {
+		s.metrics.refused(x.code(refused))
+		refused.Write(w, id.String())
+	}
+}
+
+// checkPath refuses what is not one of the paths, as written, with its method.
+func checkPath(r *http.Request) *openai.Error {
+	path, method := r.URL.Path, http.MethodPost
+	switch {
+	case r.URL.IsAbs() || r.URL.Host != "" || path == "*":
+		return &openai.Error{
+			Status: http.StatusBadRequest, Type: openai.InvalidRequest, Code: "invalid_path",
+			Message: "The request line must hold a path, such as /v1/chat/completions.",
+		}
+	case path == modelsPath || strings.HasPrefix(path, modelsPath+"/") && len(path) > len(modelsPath)+1 && !strings.Contains(path, ".."):
+		method = http.MethodGet
+	case kindOf(path) == 0 || r.URL.RawPath != "":
+		return &openai.Error{
+			Status: http.StatusNotFound, Type: openai.InvalidRequest, Code: "unknown_path",
+			Message: "There is nothing at this path. There are /v1/models, /v1/chat/completions, /v1/completions and /v1/embeddings.",
+		}
+	}
+	if r.Method != method && (r.Method != http.MethodHead || method != http.MethodGet) {
+		return &openai.Error{
+			Status: http.StatusMethodNotAllowed, Type: openai.InvalidRequest, Code: "method_not_allowed",
+			Message: "This path takes " + method + " only.",
+		}
+	}
+	return nil
+}
+
+// credentials returns the API key, of which there must be exactly one.
+func credentials(h http.Header) (string, *openai.Error) {
+	bearers, plain := h["Authorization"], h["X-Api-Key"]
+	switch {
+	case len(bearers)+len(plain) > 1:
+		return "", &openai.Error{
+			Status: http.StatusBadRequest, Type: openai.InvalidRequest, Code: "ambiguous_credentials",
+			Message: "There is more than one credential. Send the key once, as Authorization or as X-API-Key.",
+		}
+	case len(plain) == 1:
+		return plain[0], nil
+	case len(bearers) == 0:
+		return "", &openai.Error{
+			Status: http.StatusUnauthorized, Type: openai.Authentication, Code: "missing_api_key",
+			Message: "There is no API key. Send `Authorization: Bearer sk-inv-…`.",
+		}
+	}
+	scheme, token, ok := strings.Cut(bearers[0], " ")
+	if !ok || !strings.EqualFold(scheme, "bearer") {
+		return "", &openai.Error{
+			Status: http.StatusUnauthorized, Type: openai.Authentication, Code: "malformed_api_key",
+			Message: "The Authorization header is not `Bearer` and an API key. Send `Authorization: Bearer sk-inv-…`.",
+		}
+	}
+	return token, nil
+}
+
+// keyRefused turns what the key table says into an answer.
+func (s *Service) keyRefused(ctx context.Context, err error) *openai.Error {
+	f := fault.As(err)
+	if f == nil {
+		if !errors.Is(err, context.Canceled) {
+			s.log.ErrorContext(ctx, "api key not checked", "err", err)
+		}
+		f = fault.New(fault.Unavailable, "API keys cannot be checked at this moment.").WithKind("auth_unavailable")
+	}
+	e := &openai.Error{
+		Status: http.StatusUnauthorized, Type: openai.Authentication, Code: f.Kind, Message: strings.TrimSpace(f.Text + " " + f.Fix),
+	}
+	switch f.Code {
+	case fault.Denied:
+		e.Status, e.Type = http.StatusForbidden, openai.Permission
+	case fault.Unavailable:
+		e.Status, e.Type, e.Retry, e.RetryAfter = http.StatusServiceUnavailable, openai.ServerError, true, retrySoon
+	}
+	return e
+}
+
+func notReady() *openai.Error {
+	return &openai.Error{
+		Status: http.StatusServiceUnavailable, Type: openai.ServerError, Code: "starting", Retry: true, RetryAfter: retrySoon,
+		Message: "The gateway is starting and does not know its routes yet. Try again in a few seconds.",
+	}
+}
