@@ -64,7 +64,7 @@ CREATE TABLE auth.tickets (
   created_at      timestamptz NOT NULL DEFAULT now(),
   expires_at      timestamptz NOT NULL,
   used_at         timestamptz,
-  CONSTRAINT tickets_purpose_check CHECK (
+  CONSTRAINT tickets_shape_check CHECK (
     CASE WHEN purpose = 'invite'
          THEN user_id IS NULL AND organisation_id IS NOT NULL AND email IS NOT NULL AND role IS NOT NULL
          ELSE user_id IS NOT NULL AND organisation_id IS NULL AND email IS NULL AND role IS NULL END)

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v5"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
+	"github.com/inventiv-it-for-ai/inventiv/app/web"
 )
 
 // PassiveHeader marks a request that a page makes by itself, to refresh what it
@@ -27,7 +28,9 @@ func NewGuard(s *Service, publicURL string) *Guard {
 	return &Guard{auth: s, Cookies: Cookies{secure: strings.HasPrefix(publicURL, "https://"), life: s.opts.SessionLife}}
 }
 
-// Policy says who may use a route; it is app/web's Policy.
+var _ web.Policy = Policy{}
+
+// Policy says who may use a route of app/web.
 type Policy struct {
 	name string
 	may  func(*echo.Context) (Actor, error) // nil: everybody
@@ -47,7 +50,7 @@ func (p Policy) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		actor.IP, actor.RequestID = c.RealIP(), c.Response().Header().Get("X-Request-Id")
+		actor.IP, actor.RequestID = c.RealIP(), web.RequestID(c.Request().Context())
 		c.SetRequest(c.Request().WithContext(With(c.Request().Context(), actor)))
 		return next(c)
 	}
