@@ -5,10 +5,14 @@
 // # What a crash leaves behind
 //
 // When we are killed, the kernel sends the postmaster SIGINT (Pdeathsig), which
-// is its fast and clean shutdown. Should it live on all the same, the next
-// start finds it by postmaster.pid and adopts it. When postmaster and all were
-// killed, PostgreSQL recovers by itself. A dead postmaster that nobody has
-// reaped yet still looks alive to PostgreSQL; we look at its state and wait.
+// is its fast and clean shutdown. Whatever lives on all the same, a frozen
+// postmaster or a backend deep in a query, the next start finds by the folder it
+// works in and ends; then PostgreSQL recovers by itself. A postmaster.pid that
+// nobody stands behind is removed: PostgreSQL takes any process of that number,
+// even a zombie, for its owner and would refuse to start.
+//
+// A postmaster that dies while we live is started again, at once the first time
+// and then with growing pauses.
 //
 // # Who may connect
 //
@@ -28,7 +32,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -55,29 +58,27 @@ type Cluster struct {
 	owner  account
 	lock   *os.File
 
-	mu      sync.Mutex
-	stopped bool
-	server  *server
-	quit    chan struct{} // closed by Stop
-	over    chan struct{} // closed when the keeper has ended
+	server *server            // the keeper's
+	end    context.CancelFunc // tells the keeper to end
+	over   chan struct{}      // closed when the keeper has ended
 }
 
-// Start brings the cluster up and returns when it accepts connections. It
-// fails with fault.Conflict when another process has this folder, with
-// fault.Unavailable when there are no binaries or the data was written by
-// another major version, and with fault.Invalid when the folder cannot be
-// written.
+// Start brings the cluster up and returns when it accepts connections; ctx
+// bounds that only, Stop ends the cluster. It fails with fault.Conflict when
+// another process has this folder, with fault.Unavailable when there are no
+// binaries or the data was written by another major version, and with
+// fault.Invalid when the folder cannot be written.
 func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("resolve the data folder: %w", err)
 	}
 	cfg.Dir = dir
-	c := &Cluster{cfg: cfg, data: filepath.Join(dir, "data"), quit: make(chan struct{}), over: make(chan struct{})}
+	c := &Cluster{cfg: cfg, data: filepath.Join(dir, "data"), over: make(chan struct{})}
 	if c.bin, err = FindBinaries(cfg.BinDir, c.data); err != nil {
 		return nil, err
 	}
-	if c.owner, err = serverAccount(); err != nil {
+	if c.owner, err = serverAccount(c.data); err != nil {
 		return nil, err
 	}
 	if err := c.prepare(); err != nil {
@@ -87,12 +88,14 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 		c.unlock()
 		return nil, err
 	}
+	keeping, end := context.WithCancel(context.WithoutCancel(ctx))
+	c.end = end
 	if cfg.Leave {
 		c.unlock()
 		close(c.over)
 		return c, nil
 	}
-	go c.keep()
+	go c.keep(keeping)
 	return c, nil
 }
 
@@ -107,13 +110,7 @@ func (c *Cluster) urlOf(name string) string {
 // Stop shuts the server down, fast and clean: sessions are ended, data is
 // written, no recovery is needed at the next start. It may be called twice.
 func (c *Cluster) Stop(ctx context.Context) error {
-	c.mu.Lock()
-	first := !c.stopped
-	c.stopped = true
-	c.mu.Unlock()
-	if first {
-		close(c.quit)
-	}
+	c.end()
 	select {
 	case <-c.over:
 		return nil
@@ -122,34 +119,44 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	}
 }
 
-// keep restarts a server that died by itself, and ends it on Stop.
-func (c *Cluster) keep() {
+// A server that lived this long died of something new: the next start is tried
+// at once. Else the pauses grow, up to the longest.
+const (
+	longLife     = time.Minute
+	firstPause   = 50 * time.Millisecond
+	longestPause = 5 * time.Second
+)
+
+// keep starts a server again that died by itself, and ends it with ctx.
+func (c *Cluster) keep(ctx context.Context) {
 	defer close(c.over)
 	defer c.unlock()
-	pause := time.Duration(0)
+	defer os.Remove(c.socket) // empty after a clean shutdown
+	var pause time.Duration
 	for {
+		born := time.Now()
 		select {
-		case <-c.quit:
+		case <-ctx.Done():
 			c.server.stop()
 			return
 		case <-c.server.dead:
 		}
-		c.cfg.Log.Error("the embedded PostgreSQL died; starting it again", "log", c.logFile())
+		c.cfg.Log.ErrorContext(ctx, "the embedded PostgreSQL died; starting it again", "log", c.logFile())
+		if time.Since(born) > longLife {
+			pause = 0
+		}
 		for {
 			select {
-			case <-c.quit:
+			case <-ctx.Done():
 				return
 			case <-time.After(pause):
 			}
-			pause = min(max(2*pause, 50*time.Millisecond), 5*time.Second)
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute) //nolint:forbidigo // belongs to no request: the keeper's own
+			pause = min(max(2*pause, firstPause), longestPause)
 			err := c.boot(ctx)
-			cancel()
 			if err == nil {
-				pause = 0
 				break
 			}
-			c.cfg.Log.Error("the embedded PostgreSQL does not start", "err", err)
+			c.cfg.Log.ErrorContext(ctx, "the embedded PostgreSQL does not start", "err", err)
 		}
 	}
 }
@@ -161,10 +168,10 @@ func (c *Cluster) prepare() error {
 		return fault.Newf(fault.Invalid, "The data folder %s cannot be written: %s.", c.cfg.Dir, reason(err)).
 			WithFix("Name another one with --data-dir, or give this user the right to write there.").WithField("DATA_DIR").WithCause(err)
 	}
-	if err := os.MkdirAll(c.cfg.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(c.cfg.Dir, 0o711); err != nil { //nolint:gosec // the server's own user must pass
 		return unwritable(err)
 	}
-	lock, err := os.OpenFile(filepath.Join(c.cfg.Dir, "lock"), os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	lock, err := os.OpenFile(filepath.Join(c.cfg.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return unwritable(err)
 	}
@@ -173,16 +180,20 @@ func (c *Cluster) prepare() error {
 		how = unix.LOCK_EX // wait for whoever is starting it
 	}
 	if err := unix.Flock(int(lock.Fd()), how); err != nil {
-		_ = lock.Close()
+		defer lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return fault.Newf(fault.Conflict, "Another inventiv already uses the database in %s.", c.cfg.Dir).
+			return fault.Newf(fault.Conflict, "Another inventiv%s already uses the database in %s.", holder(lock), c.cfg.Dir).
 				WithFix("Stop it, or name another folder with --data-dir.").WithKind("data_dir_in_use")
 		}
 		return fmt.Errorf("lock the data folder: %w", err)
 	}
 	c.lock = lock
+	if err := errors.Join(lock.Truncate(0), writeAt(lock, strconv.Itoa(os.Getpid()))); err != nil {
+		c.unlock()
+		return unwritable(err)
+	}
 	if c.owner.drop {
-		if err := os.Chown(c.cfg.Dir, c.owner.uid, c.owner.gid); err != nil {
+		if err := os.Chmod(c.cfg.Dir, 0o711); err != nil { //nolint:gosec // as above, also when it was there
 			c.unlock()
 			return unwritable(err)
 		}
@@ -197,6 +208,21 @@ func (c *Cluster) prepare() error {
 		return err
 	}
 	return nil
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// holder names the process that holds the lock, when it has written its id.
+func holder(lock *os.File) string {
+	text := make([]byte, 20)
+	n, _ := lock.ReadAt(text, 0) // it is shorter, or empty
+	if pid, err := strconv.Atoi(string(text[:n])); err == nil {
+		return fmt.Sprintf(" (process %d)", pid)
+	}
+	return ""
 }
 
 // unreachableParent returns the first folder on the way to dir that others may
@@ -218,7 +244,10 @@ func (c *Cluster) socketDir() (string, error) {
 	sum := sha256.Sum256([]byte(c.cfg.Dir))
 	name := "inventiv-" + strconv.Itoa(os.Geteuid()) + "-" + hex.EncodeToString(sum[:6])
 	base := os.TempDir()
-	if len(base) > 60 {
+	if os.Geteuid() == 0 {
+		base = "/run" // not for users: theirs goes when they log out
+	}
+	if info, err := os.Stat(base); err != nil || !info.IsDir() || len(base) > 60 {
 		base = "/tmp"
 	}
 	dir := filepath.Join(base, name)
@@ -234,10 +263,15 @@ func (c *Cluster) socketDir() (string, error) {
 		return "", fault.Newf(fault.Conflict, "%s belongs to somebody else; the database's socket cannot be put there.", dir).
 			WithFix("Remove it, or set TMPDIR.")
 	}
-	if err := errors.Join(os.Chmod(dir, 0o700), os.Lchown(dir, c.owner.uid, c.owner.gid)); err != nil {
+	if err := c.own(dir); err != nil {
 		return "", fmt.Errorf("own the socket folder: %w", err)
 	}
 	return dir, nil
+}
+
+// own gives a folder to the server's user, and to nobody else.
+func (c *Cluster) own(dir string) error {
+	return errors.Join(os.Chmod(dir, 0o700), os.Lchown(dir, c.owner.uid, c.owner.gid)) //nolint:gosec // a folder needs its x
 }
 
 func (c *Cluster) logFile() string { return filepath.Join(c.cfg.Dir, "postgres.log") }

@@ -1,16 +1,14 @@
 package cluster_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,13 +19,17 @@ import (
 )
 
 // childDir makes the test binary a parent of a cluster in that folder: it
-// prints "up" and waits to be killed.
+// prints the URL and waits to be killed.
 const childDir = "INVENTIV_CLUSTER_CHILD"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
-		_, err := cluster.Start(context.Background(), config(dir))
-		fmt.Println("up", err)
+		c, err := cluster.Start(context.Background(), config(dir))
+		if err != nil {
+			fmt.Fprintln(os.Stdout, "down", err)
+			os.Exit(1)
+		}
+		fmt.Fprintln(os.Stdout, "up", c.URL())
 		select {}
 	}
 	os.Exit(m.Run())
@@ -37,7 +39,8 @@ func config(dir string) cluster.Config {
 	return cluster.Config{Dir: dir, Log: slog.New(slog.DiscardHandler)}
 }
 
-// folder returns a data folder that the server's account can reach.
+// folder returns a data folder that the server's user can reach. Its path is
+// longer than the address of a Unix socket may be.
 func folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "inventiv-cluster-") //nolint:usetesting // the path of t.TempDir is closed to others
@@ -70,18 +73,47 @@ func stop(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-func query[T any](t *testing.T, url, sql string) T {
+func connect(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatalf("connect: %v", err)
 	}
-	defer conn.Close(t.Context())
-	var v T
-	if err := conn.QueryRow(t.Context(), sql).Scan(&v); err != nil {
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
+}
+
+func query(t *testing.T, url, sql string) string {
+	t.Helper()
+	var v string
+	if err := connect(t, url).QueryRow(t.Context(), sql).Scan(&v); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 	return v
+}
+
+func exec(t *testing.T, url, sql string) {
+	t.Helper()
+	if _, err := connect(t, url).Exec(t.Context(), sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// postmaster returns the id of the running postmaster, and zero when there is none.
+func postmaster(t *testing.T, dir string) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
+	if os.IsNotExist(err) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.Split(string(text), "\n")[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }
 
 func TestStart_isPrivateAndDurableAndKeepsItsData(t *testing.T) {
@@ -89,16 +121,19 @@ func TestStart_isPrivateAndDurableAndKeepsItsData(t *testing.T) {
 	dir := folder(t)
 	c := start(t, dir)
 	for setting, want := range map[string]string{"fsync": "on", "listen_addresses": "", "data_checksums": "on", "full_page_writes": "on"} {
-		if got := query[string](t, c.URL(), "SHOW "+setting); got != want {
+		if got := query(t, c.URL(), "SHOW "+setting); got != want {
 			t.Errorf("%s = %q, want %q", setting, got, want)
 		}
 	}
-	query[int](t, c.URL(), "WITH x AS (SELECT 1 AS n) SELECT n FROM x")
+	exec(t, c.URL(), `CREATE TABLE kept AS SELECT 'yes' AS answer`)
 	stop(t, c)
 	stop(t, c) // twice is fine
+	if pid := postmaster(t, dir); pid != 0 {
+		t.Errorf("after Stop the postmaster %d is still there", pid)
+	}
 	again := start(t, dir)
-	if got := query[string](t, again.URL(), "SELECT current_database()"); got != "inventiv" {
-		t.Errorf("database = %q, want inventiv", got)
+	if got := query(t, again.URL(), `SELECT current_database() || ' ' || answer FROM kept`); got != "inventiv yes" {
+		t.Errorf("after a restart: %q", got)
 	}
 }
 
@@ -106,8 +141,34 @@ func TestStart_theSecondOnOneFolderSaysSo(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	start(t, dir)
-	if _, err := cluster.Start(t.Context(), config(dir)); !fault.Is(err, fault.Conflict) {
-		t.Errorf("err = %v, want a conflict", err)
+	_, err := cluster.Start(t.Context(), config(dir))
+	if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
+		t.Errorf("err = %v, want a conflict that names process %d", err, os.Getpid())
+	}
+}
+
+func TestStart_ofTwoAtOnceOneWins(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	var wg sync.WaitGroup
+	var got [2]*cluster.Cluster
+	var errs [2]error
+	for i := range got {
+		wg.Go(func() { got[i], errs[i] = cluster.Start(t.Context(), config(dir)) })
+	}
+	wg.Wait()
+	won := 0
+	for i, c := range got {
+		switch {
+		case errs[i] == nil:
+			won++
+			t.Cleanup(func() { stop(t, c) })
+		case !fault.Is(errs[i], fault.Conflict):
+			t.Errorf("the loser: %v, want a conflict", errs[i])
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d of 2 started, want 1", won)
 	}
 }
 
@@ -122,6 +183,27 @@ func TestB44_startRefusesAnUnwritableFolder(t *testing.T) {
 	}
 }
 
+// As root the server runs as somebody else, who may not be able to get to the
+// folder; an ordinary user always gets to his own.
+func TestStart_aFolderBehindAClosedOne(t *testing.T) {
+	t.Parallel()
+	closed := filepath.Join(folder(t), "closed")
+	if err := os.MkdirAll(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c, err := cluster.Start(t.Context(), config(filepath.Join(closed, "pg")))
+	if os.Geteuid() != 0 {
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop(t, c)
+		return
+	}
+	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), closed) {
+		t.Errorf("err = %v, want one that names %s", err, closed)
+	}
+}
+
 func TestStart_refusesDataOfAnotherMajor(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
@@ -131,143 +213,24 @@ func TestStart_refusesDataOfAnotherMajor(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "data", "PG_VERSION"), []byte("9\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cluster.Start(t.Context(), config(dir)); !fault.Is(err, fault.Unavailable) {
-		t.Errorf("err = %v, want unavailable", err)
+	_, err := cluster.Start(t.Context(), config(dir))
+	if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "PostgreSQL 9") {
+		t.Errorf("err = %v, want one about PostgreSQL 9", err)
 	}
 }
 
-// child starts a parent process of a cluster and returns when it is up.
-func child(t *testing.T, dir string, attr *syscall.SysProcAttr) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^$") //nolint:noctx,gosec // killed by the test
-	cmd.Env = append(os.Environ(), childDir+"="+dir)
-	cmd.SysProcAttr = attr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	lines := bufio.NewScanner(out)
-	if !lines.Scan() || lines.Text() != "up <nil>" {
-		t.Fatalf("the child said %q", lines.Text())
-	}
-	return cmd
-}
-
-func postmaster(t *testing.T, dir string) int {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.Split(string(text), "\n")[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pid
-}
-
-func TestStart_afterAKilledParent(t *testing.T) {
+func TestFindBinaries_saysWhatIsWrongWithTheFolderGiven(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		name string
-		kill func(t *testing.T, parent *os.Process, postmaster int)
-	}{
-		{"the parent alone", func(t *testing.T, parent *os.Process, _ int) {
-			t.Helper()
-			kill(t, parent.Pid)
-		}},
-		{"parent and postmaster", func(t *testing.T, parent *os.Process, postmaster int) {
-			t.Helper()
-			kill(t, postmaster)
-			kill(t, parent.Pid)
-		}},
-		{"parent while the postmaster is frozen", func(t *testing.T, parent *os.Process, postmaster int) {
-			t.Helper()
-			if err := syscall.Kill(postmaster, syscall.SIGSTOP); err != nil {
-				t.Fatal(err)
-			}
-			kill(t, parent.Pid)
-			time.AfterFunc(300*time.Millisecond, func() { _ = syscall.Kill(postmaster, syscall.SIGCONT) })
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			dir := folder(t)
-			parent := child(t, dir, nil)
-			c.kill(t, parent.Process, postmaster(t, dir))
-			_ = parent.Wait()
-			again := start(t, dir)
-			if got := query[int](t, again.URL(), "SELECT 1"); got != 1 {
-				t.Errorf("SELECT 1 = %d", got)
-			}
-		})
+	if _, err := cluster.FindBinaries(t.TempDir(), t.TempDir()); !fault.Is(err, fault.Invalid) {
+		t.Errorf("an empty folder: %v, want invalid", err)
 	}
-}
-
-func kill(t *testing.T, pid int) {
-	t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestKeep_startsADeadServerAgain(t *testing.T) {
-	t.Parallel()
-	dir := folder(t)
-	c := start(t, dir)
-	kill(t, postmaster(t, dir))
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		conn, err := pgx.Connect(t.Context(), c.URL())
-		if err == nil {
-			_ = conn.Close(t.Context())
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("it did not come back: %v", err)
-		}
-	}
-}
-
-func TestStart_asAnOrdinaryUser(t *testing.T) {
-	t.Parallel()
-	dir := folder(t)
-	var attr *syscall.SysProcAttr
-	if os.Geteuid() == 0 {
-		const nobody = 65534
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+	old := t.TempDir()
+	for _, name := range []string{"initdb", "postgres"} {
+		if err := os.WriteFile(filepath.Join(old, name), []byte("#!/bin/sh\necho 'postgres (PostgreSQL) 14.2'\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chown(dir, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
-		attr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{}}}
 	}
-	exe, err := os.ReadFile(os.Args[0]) // the test binary lies where others cannot read it
-	if err != nil {
-		t.Fatal(err)
-	}
-	copied := filepath.Join(filepath.Dir(filepath.Dir(dir)), "child.test")
-	if err := os.WriteFile(copied, exe, 0o755); err != nil { //nolint:gosec // it is run by another user
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), copied, "-test.run=^$")
-	cmd.Env = append(os.Environ(), childDir+"="+dir, "HOME=/")
-	cmd.Dir, cmd.SysProcAttr = "/", attr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	lines := bufio.NewScanner(out)
-	if !lines.Scan() || lines.Text() != "up <nil>" {
-		t.Errorf("as an ordinary user: %q", lines.Text())
+	if _, err := cluster.FindBinaries(old, t.TempDir()); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "14") {
+		t.Errorf("PostgreSQL 14: %v, want unavailable", err)
 	}
 }

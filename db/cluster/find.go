@@ -5,8 +5,10 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 )
@@ -22,7 +24,7 @@ func FindBinaries(dir, data string) (string, error) {
 			return "", fault.Newf(fault.Invalid, "PG_BIN is %s, but there is no initdb and postgres in it.", dir).
 				WithFix("Name the folder that holds both, such as /usr/lib/postgresql/15/bin.").WithField("PG_BIN")
 		}
-		return dir, nil
+		return dir, recent(dir)
 	}
 	best, bestMajor := "", -1
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin"} {
@@ -50,7 +52,17 @@ func FindBinaries(dir, data string) (string, error) {
 		return "", fault.New(fault.Unavailable, "No PostgreSQL server was found on this machine.").
 			WithFix("Install it (Debian, Ubuntu: apt-get install postgresql), name its folder with PG_BIN, or set DATABASE_URL to a server that runs elsewhere.")
 	}
-	return best, nil
+	return best, recent(best)
+}
+
+// recent refuses a PostgreSQL that our schema does not run on.
+func recent(dir string) error {
+	const oldest = 15
+	if v := version(dir); v < oldest {
+		return fault.Newf(fault.Unavailable, "The PostgreSQL in %s is version %d; %d or newer is needed.", dir, v, oldest).
+			WithFix("Install a newer one beside it, or name its folder with PG_BIN.")
+	}
+	return nil
 }
 
 // majorOf returns the major version that wrote data, or -1 when nobody did.
@@ -66,12 +78,27 @@ func majorOf(data string) int {
 	return n
 }
 
-// version reads the major version out of a folder name such as
-// /usr/lib/postgresql/15/bin or /usr/pgsql-15/bin; 0 when it has none.
+var (
+	versionDir  = regexp.MustCompile(`(?:/postgresql/|/pgsql-|/postgresql@)(\d+)/bin$`)
+	versionText = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
+)
+
+// version returns the major version of the PostgreSQL in dir: from the name of
+// the folder where distributions put it there, else by asking it. It is 0 when
+// neither tells.
 func version(dir string) int {
-	name := filepath.Base(filepath.Dir(dir))
-	name = name[strings.LastIndexAny(name, "-@")+1:]
-	n, err := strconv.Atoi(name)
+	m := versionDir.FindStringSubmatch(dir)
+	if m == nil {
+		out, err := exec.Command(filepath.Join(dir, "postgres"), "--version").Output() //nolint:noctx // it prints a line
+		if err != nil {
+			return 0
+		}
+		m = versionText.FindStringSubmatch(string(out))
+	}
+	if m == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(m[1])
 	if err != nil {
 		return 0
 	}
@@ -95,10 +122,16 @@ type account struct {
 }
 
 // serverAccount returns who shall run PostgreSQL, which refuses to run as root:
-// ourselves, or as root the user postgres, or nobody when there is none.
-func serverAccount() (account, error) {
+// ourselves, or as root whoever owns the data already, else the user postgres,
+// else nobody.
+func serverAccount(data string) (account, error) {
 	if os.Geteuid() != 0 {
 		return account{uid: os.Geteuid(), gid: os.Getegid(), name: userName(os.Geteuid())}, nil
+	}
+	if info, err := os.Stat(data); err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
+			return account{uid: int(st.Uid), gid: int(st.Gid), name: userName(int(st.Uid)), drop: true}, nil
+		}
 	}
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -19,55 +18,57 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 )
 
-// server is a postmaster, ours or adopted.
+// server is a postmaster that we started.
 type server struct {
 	process *os.Process
 	dead    chan struct{} // closed when it has ended
 }
 
-// stop asks for a fast shutdown and waits for it.
+// stop asks for a fast shutdown, later for an immediate one, and waits for it.
 func (s *server) stop() {
-	_ = s.process.Signal(syscall.SIGINT)
-	<-s.dead
+	_ = s.process.Signal(syscall.SIGINT) // it may have ended, and so below
+	select {
+	case <-s.dead:
+	case <-time.After(fastShutdown):
+		_ = s.process.Signal(syscall.SIGQUIT)
+		<-s.dead
+	}
 }
 
-// boot makes the data folder when there is none, adopts a postmaster that still
-// runs or starts one, and returns when the database answers.
+// boot makes the data folder when there is none, ends what an earlier process
+// left running on it, starts a postmaster and returns when the database
+// answers. A left-over is replaced, not adopted: it would run with the settings
+// and the binaries of yesterday, and outlive us. A clean shutdown and a start
+// take less than a tenth of a second together.
 func (c *Cluster) boot(ctx context.Context) error {
 	if err := c.create(ctx); err != nil {
 		return err
 	}
-	for {
-		s, err := c.adopt(ctx)
-		if err != nil {
-			return err
-		}
-		adopted := s != nil
-		if !adopted {
-			if s, err = c.launch(); err != nil {
-				return err
-			}
-		}
-		err = c.await(ctx, s)
-		if err == nil {
-			c.server = s
-			return nil
-		}
-		s.stop()
-		if !adopted || ctx.Err() != nil {
-			return err
-		}
-		// It was already on its way down when we found it; the next one is ours.
+	if c.cfg.Leave && serving(c.data, c.socket) {
+		return c.await(ctx, &server{})
 	}
+	if err := clearRemains(ctx, c.data, c.socket); err != nil {
+		return fmt.Errorf("end the server that was left running: %w", err)
+	}
+	s, err := c.launch()
+	if err != nil {
+		return err
+	}
+	if err := c.await(ctx, s); err != nil {
+		s.stop()
+		return err
+	}
+	c.server = s
+	return nil
 }
 
 // create runs initdb into a temporary folder and renames it, so that a kill in
 // the middle leaves nothing that looks like a cluster.
 func (c *Cluster) create(ctx context.Context) error {
 	if have := majorOf(c.data); have >= 0 {
-		if want := version(c.bin); want > 0 && want != have {
-			return fault.Newf(fault.Unavailable, "The data in %s was written by PostgreSQL %d, but only %d is installed.", c.data, have, want).
-				WithFix(fmt.Sprintf("Install postgresql-%d, or upgrade the data with pg_upgrade.", have))
+		if found := version(c.bin); found != have {
+			return fault.Newf(fault.Unavailable, "The data in %s was written by PostgreSQL %d, but the one in %s is version %d.", c.data, have, c.bin, found).
+				WithFix(fmt.Sprintf("Install postgresql-%d beside it, name its folder with PG_BIN, or upgrade the data with pg_upgrade.", have))
 		}
 		return nil
 	}
@@ -75,13 +76,16 @@ func (c *Cluster) create(ctx context.Context) error {
 	if err := os.RemoveAll(fresh); err != nil {
 		return fmt.Errorf("clear a half-made cluster: %w", err)
 	}
+	if err := errors.Join(os.Mkdir(fresh, 0o700), c.own(fresh)); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
 	cmd := c.command("initdb", "--pgdata", fresh, "--username", "inventiv", "--auth", "peer", "--encoding", "UTF8",
 		"--locale", "C.UTF-8", "--data-checksums")
 	var text bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &text, &text
-	cmd.SysProcAttr.Pdeathsig = 0 // short-lived, and not started from a locked thread
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // an unfinished folder is thrown away
 	if err := runUntil(ctx, cmd); err != nil {
-		return fault.Newf(fault.Unavailable, "PostgreSQL could not create a cluster in %s: %s", c.data, lastLine(text.String())).WithCause(err)
+		return fault.Newf(fault.Unavailable, "PostgreSQL could not create a cluster in %s: %s", c.data, lastLines(text.String())).WithCause(err)
 	}
 	ours := userName(os.Geteuid())
 	ident := "inv " + quote(ours) + " inventiv\n"
@@ -89,7 +93,7 @@ func (c *Cluster) create(ctx context.Context) error {
 		ident += "inv " + quote(c.owner.name) + " inventiv\n"
 	}
 	for name, content := range map[string]string{
-		"pg_hba.conf":   "local all all peer map=inv\nlocal replication all peer map=inv\n",
+		"pg_hba.conf":   "local all,replication all peer map=inv\n",
 		"pg_ident.conf": ident,
 	} {
 		if err := os.WriteFile(filepath.Join(fresh, name), []byte(content), 0o600); err != nil {
@@ -98,6 +102,19 @@ func (c *Cluster) create(ctx context.Context) error {
 	}
 	if err := os.Rename(fresh, c.data); err != nil {
 		return fmt.Errorf("put the new cluster in place: %w", err)
+	}
+	return syncDir(c.cfg.Dir)
+}
+
+// syncDir makes a rename in dir survive a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("open the data folder: %w", err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("write the data folder to disk: %w", err)
 	}
 	return nil
 }
@@ -151,7 +168,7 @@ func (c *Cluster) command(name string, args ...string) *exec.Cmd {
 		attr = &syscall.SysProcAttr{Setsid: true}
 	}
 	if c.owner.drop {
-		attr.Credential = &syscall.Credential{Uid: uint32(c.owner.uid), Gid: uint32(c.owner.gid), Groups: []uint32{}} //nolint:gosec // ids are small and positive
+		attr.Credential = &syscall.Credential{Uid: uint32(c.owner.uid), Gid: uint32(c.owner.gid), Groups: []uint32{}}
 	}
 	cmd.SysProcAttr = attr
 	return cmd
@@ -159,108 +176,14 @@ func (c *Cluster) command(name string, args ...string) *exec.Cmd {
 
 // runUntil runs cmd and kills it when ctx ends.
 func runUntil(ctx context.Context, cmd *exec.Cmd) error {
+	runtime.LockOSThread() // Pdeathsig, as in launch
+	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
 		return err //nolint:wrapcheck // the caller says what it ran
 	}
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
 	defer stop()
 	return cmd.Wait() //nolint:wrapcheck // likewise
-}
-
-// adopt returns the postmaster that postmaster.pid names when it runs on our
-// data, and nil when there is none. It waits for one that is dying.
-func (c *Cluster) adopt(ctx context.Context) (*server, error) {
-	file := filepath.Join(c.data, "postmaster.pid")
-	for deadline := time.Now().Add(5 * time.Second); ; {
-		text, err := os.ReadFile(file)
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, nil //nolint:nilnil // none to adopt is a good answer
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read postmaster.pid: %w", err)
-		}
-		lines := strings.Split(string(text), "\n")
-		pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
-		if err != nil || pid <= 1 {
-			return nil, nil //nolint:nilnil // torn: PostgreSQL sorts it out
-		}
-		switch look(pid) {
-		case gone:
-			return nil, nil //nolint:nilnil // stale: PostgreSQL removes it
-		case alive:
-			if len(lines) > 7 && lines[1] == c.data && strings.TrimSpace(lines[7]) == "ready" && lines[4] == c.socket {
-				return watch(pid)
-			}
-		case zombie:
-			if time.Now().After(deadline) { // nobody reaps it: it only looks alive
-				if err := os.Remove(file); err != nil {
-					return nil, fmt.Errorf("remove the pid file of a dead server: %w", err)
-				}
-				return nil, nil //nolint:nilnil // the way is free
-			}
-		}
-		if time.Now().After(deadline) {
-			return nil, fault.Newf(fault.Conflict, "A PostgreSQL (process %d) holds %s but does not serve it.", pid, c.data).
-				WithFix("See " + c.logFile() + "; end that process if it is stuck.")
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for an old server to end: %w", ctx.Err())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
-// watch follows a postmaster that is not our child.
-func watch(pid int) (*server, error) {
-	p, err := os.FindProcess(pid) // holds a pidfd: a recycled pid is never signalled
-	if err != nil {
-		return nil, fmt.Errorf("adopt the running server: %w", err)
-	}
-	s := &server{process: p, dead: make(chan struct{})}
-	go func() {
-		for look(pid) == alive {
-			time.Sleep(50 * time.Millisecond) //nolint:forbidigo // another's child cannot be waited for
-		}
-		close(s.dead)
-	}()
-	return s, nil
-}
-
-type condition int
-
-const (
-	gone condition = iota
-	zombie
-	alive
-)
-
-// look tells whether pid is a running postgres. A zombie counts as alive for
-// kill(2), and so for PostgreSQL; here it does not.
-func look(pid int) condition {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		if errors.Is(err, os.ErrNotExist) && exists("/proc/self/stat") {
-			return gone
-		}
-		if syscall.Kill(pid, 0) == nil { // no /proc on this system
-			return alive
-		}
-		return gone
-	}
-	name, rest, _ := strings.Cut(string(stat[bytes.IndexByte(stat, '(')+1:]), ") ")
-	if strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X") {
-		return zombie
-	}
-	if name != "postgres" { // the pid was given to somebody else
-		return gone
-	}
-	return alive
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 // await returns when the database inventiv answers; it is created first.
@@ -308,10 +231,11 @@ func (c *Cluster) lastLog() string {
 	if err != nil {
 		return "no log"
 	}
-	return lastLine(string(text))
+	return lastLines(string(text))
 }
 
-func lastLine(s string) string {
+// lastLines returns as much of a program's output as fits a sentence.
+func lastLines(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return lines[len(lines)-1]
+	return strings.Join(lines[max(0, len(lines)-3):], "; ")
 }

@@ -54,10 +54,10 @@ func TestTx_isAlone(t *testing.T) {
 	}
 }
 
-func TestTx_leavesNothing(t *testing.T) {
+func TestTx_leavesNothing(t *testing.T) { //nolint:tparallel // one after the other is the point
 	t.Parallel()
 	for range 3 {
-		t.Run("again", func(t *testing.T) { //nolint:paralleltest // one after the other is the point
+		t.Run("again", func(t *testing.T) {
 			if _, err := dbtest.Tx(t).Exec(t.Context(), `CREATE TABLE once (id int)`); err != nil {
 				t.Error(err)
 			}
