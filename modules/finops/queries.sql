@@ -10,7 +10,7 @@ UPDATE finops.cursor SET read_until = greatest(read_until, @read_until);
 INSERT INTO finops.charges (id, organisation_id, instance_id, instance, model, provider, zone, kind, description, price_per_hour, started_at, ended_at, version)
 VALUES (@id, @organisation_id, @instance_id, @instance, @model, @provider, @zone, @kind, @description, @price_per_hour, @started_at, sqlc.narg('ended_at'), @version)
 ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, version = excluded.version
-  WHERE finops.charges.version < excluded.version AND finops.charges.ended_at IS DISTINCT FROM excluded.ended_at;
+  WHERE finops.charges.version <= excluded.version AND finops.charges.ended_at IS DISTINCT FROM excluded.ended_at;
 
 -- name: Now :one
 SELECT now()::timestamptz AS now;

@@ -179,7 +179,7 @@ const upsertCharge = `-- name: UpsertCharge :execrows
 INSERT INTO finops.charges (id, organisation_id, instance_id, instance, model, provider, zone, kind, description, price_per_hour, started_at, ended_at, version)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, version = excluded.version
-  WHERE finops.charges.version < excluded.version AND finops.charges.ended_at IS DISTINCT FROM excluded.ended_at
+  WHERE finops.charges.version <= excluded.version AND finops.charges.ended_at IS DISTINCT FROM excluded.ended_at
 `
 
 type UpsertChargeParams struct {
