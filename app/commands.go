@@ -1,0 +1,166 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/config"
+	"github.com/inventiv-it-for-ai/inventiv/db"
+	"github.com/inventiv-it-for-ai/inventiv/migrations"
+	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
+)
+
+func (p *process) serveCommand() *cobra.Command {
+	var cfg config.Serve
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the control plane, the gateway and the console", Args: cobra.NoArgs,
+		Long: "Run the control plane, the gateway and the console in one process.\n\n" +
+			"Without a database URL it runs a PostgreSQL of its own in the data folder.\n" +
+			"With --demo it also makes an organisation, a key and a served model, all on this host.",
+	}
+	reader := config.Register(cmd.Flags(), &cfg)
+	cmd.RunE = func(c *cobra.Command, _ []string) error {
+		if _, err := p.read(reader); err != nil {
+			return err
+		}
+		log := newLog(cfg.Log, p.stderr)
+		a, err := New(c.Context(), cfg, p.version, log)
+		if err != nil {
+			return err
+		}
+		if cfg.Demo {
+			return a.runDemo(c.Context(), p.stdout)
+		}
+		if err := a.firstAdmin(c.Context(), p); err != nil {
+			return errors.Join(err, a.close(context.WithoutCancel(c.Context())))
+		}
+		return a.Run(c.Context())
+	}
+	return cmd
+}
+
+// firstAdmin makes sure that somebody can sign in, and prints how.
+func (a *App) firstAdmin(ctx context.Context, p *process) error {
+	token, err := a.auth.BootstrapAdmin(ctx, a.cfg.AdminEmail, a.cfg.AdminPassword.Reveal())
+	if err != nil {
+		return fmt.Errorf("make the first admin: %w", err)
+	}
+	if token != "" {
+		fmt.Fprintf(p.stdout, "Nobody can sign in yet. Choose the password of %s within 24 hours, once, at\n\n  %s/setup/%s\n\n",
+			a.cfg.AdminEmail, a.site, token)
+	}
+	return nil
+}
+
+// onDatabase runs fn with the database of the settings, without migrating it.
+func (p *process) onDatabase(ctx context.Context, cfg config.Store, fn func(*store) error) (err error) {
+	s, err := openDatabase(ctx, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	return fn(s)
+}
+
+func (p *process) migrateCommand() *cobra.Command {
+	parent := &cobra.Command{Use: "migrate", Short: "Bring the database up to this binary, or say how far it is", Args: cobra.NoArgs}
+	for _, verb := range []struct {
+		name, short string
+		run         func(context.Context, *store) error
+	}{
+		{"up", "Apply the migrations that are missing", func(ctx context.Context, s *store) error {
+			n, err := db.Migrate(ctx, s.pool, migrations.FS)
+			fmt.Fprintf(p.stdout, "%d migrations applied.\n", n)
+			return err //nolint:wrapcheck // says enough
+		}},
+		{"status", "List the migrations and when each was applied", func(ctx context.Context, s *store) error {
+			list, err := db.Migrations(ctx, s.pool, migrations.FS)
+			for _, m := range list {
+				when := "not applied"
+				if !m.AppliedAt.IsZero() {
+					when = m.AppliedAt.UTC().Format(time.RFC3339)
+				}
+				fmt.Fprintf(p.stdout, "%-28s %s\n", m.Name, when)
+			}
+			return err //nolint:wrapcheck // says enough
+		}},
+	} {
+		var cfg config.Store
+		cmd := &cobra.Command{Use: verb.name, Short: verb.short, Args: cobra.NoArgs}
+		reader := config.Register(cmd.Flags(), &cfg)
+		cmd.RunE = func(c *cobra.Command, _ []string) error {
+			if _, err := p.read(reader); err != nil {
+				return err
+			}
+			return p.onLiveDatabase(c.Context(), cfg, func(s *store) error { return verb.run(c.Context(), s) })
+		}
+		parent.AddCommand(cmd)
+	}
+	return parent
+}
+
+func (p *process) dbCommand() *cobra.Command {
+	parent := &cobra.Command{Use: "db", Short: "Find the database", Args: cobra.NoArgs}
+	var cfg config.Store
+	cmd := &cobra.Command{
+		Use: "url", Short: "Print the connection string in use, with its password if it has one", Args: cobra.NoArgs,
+		Long: "Print the connection string in use. For the embedded database it works while inventiv serve runs,\nas the user that runs it: psql \"$(inventiv db url)\".",
+	}
+	reader := config.Register(cmd.Flags(), &cfg)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if _, err := p.read(reader); err != nil {
+			return err
+		}
+		url := cfg.DatabaseURL.Reveal()
+		if url == "" {
+			var err error
+			if url, err = embeddedURL(cfg); err != nil {
+				return err
+			}
+		}
+		_, err := fmt.Fprintln(p.stdout, url)
+		return err //nolint:wrapcheck // nothing to add
+	}
+	parent.AddCommand(cmd)
+	return parent
+}
+
+func (p *process) adminCommand() *cobra.Command {
+	parent := &cobra.Command{Use: "admin", Short: "Let somebody back in who locked himself out", Args: cobra.NoArgs}
+	for _, verb := range []struct{ use, short string }{
+		{"setup-url", "Print a one-time link with which the platform admin chooses a password"},
+		{"reset-password EMAIL", "Print a one-time link with which a user chooses a new password"},
+	} {
+		var cfg config.Serve
+		cmd := &cobra.Command{Use: verb.use, Short: verb.short, Args: cobra.MaximumNArgs(1)}
+		reader := config.Register(cmd.Flags(), &cfg)
+		cmd.RunE = func(c *cobra.Command, args []string) error {
+			if _, err := p.read(reader); err != nil {
+				return err
+			}
+			email := ""
+			if len(args) > 0 {
+				email = args[0]
+			}
+			return p.onLiveDatabase(c.Context(), cfg.Store, func(s *store) error {
+				ring, err := openRing(c.Context(), s.pool, cfg.MasterKeyFile)
+				if err != nil {
+					return err
+				}
+				token, address, err := auth.New(s.pool, ring, slog.New(slog.DiscardHandler), auth.Options{}).SetupLink(c.Context(), email)
+				if err != nil {
+					return err //nolint:wrapcheck // a sentence for people
+				}
+				fmt.Fprintf(p.stdout, "%s chooses a password, once and within 30 minutes, at\n\n  %s/setup/%s\n", address, cfg.Site(cfg.Listen), token)
+				return nil
+			})
+		}
+		parent.AddCommand(cmd)
+	}
+	return parent
+}

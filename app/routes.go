@@ -1,0 +1,48 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/web"
+	"github.com/inventiv-it-for-ai/inventiv/db"
+)
+
+// handler is what LISTEN answers: /v1 is the gateway's and goes there without
+// detour, everything else is routed, each route with its policy.
+func (a *App) handler() (http.Handler, error) {
+	router, err := web.New(web.Config{Log: a.log, PublicURL: a.site, SignIn: "/sign-in"})
+	if err != nil {
+		return nil, fmt.Errorf("make the routes: %w", err)
+	}
+	public := a.guard.Public()
+	router.GET("/healthz", public, func(c *echo.Context) error { return c.String(http.StatusOK, "ok\n") })
+	router.GET("/readyz", public, a.getReady)
+	router.GET("/version", public, func(c *echo.Context) error {
+		return c.JSON(http.StatusOK, map[string]string{"version": a.version})
+	})
+	routed, err := router.Handler()
+	if err != nil {
+		return nil, fmt.Errorf("make the routes: %w", err)
+	}
+	split := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isGateway(r.URL.Path) {
+			a.gateway.ServeHTTP(w, r)
+			return
+		}
+		routed.ServeHTTP(w, r)
+	})
+	return web.Front(web.FrontConfig{
+		Hosts: a.cfg.Hosts(a.listen.people.Addr().String()), Proxies: a.cfg.TrustedProxies,
+	}, split), nil
+}
+
+// getReady serves GET /readyz: whether requests should be sent here.
+func (a *App) getReady(c *echo.Context) error {
+	if err := db.Ready(c.Request().Context(), a.store.pool); err != nil {
+		return err //nolint:wrapcheck // a sentence for people
+	}
+	return c.String(http.StatusOK, "ready\n")
+}

@@ -1,0 +1,164 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/config"
+	"github.com/inventiv-it-for-ai/inventiv/app/fault"
+	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
+	"github.com/inventiv-it-for-ai/inventiv/db"
+	"github.com/inventiv-it-for-ai/inventiv/db/cluster"
+	"github.com/inventiv-it-for-ai/inventiv/migrations"
+	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
+)
+
+// store is the data of a control plane: the database, ours or another's, and
+// the ring that opens its secrets.
+type store struct {
+	url     string
+	pool    *pgxpool.Pool
+	ring    *keyring.Ring
+	cluster *cluster.Cluster // nil when the database is not ours
+}
+
+// openDatabase connects to the database the settings name, or starts the
+// embedded one.
+func openDatabase(ctx context.Context, cfg config.Store, log *slog.Logger) (*store, error) {
+	s := &store{url: cfg.DatabaseURL.Reveal()}
+	if s.url == "" {
+		if err := makeDataDir(cfg.DataDir); err != nil {
+			return nil, err
+		}
+		c, err := cluster.Start(ctx, cluster.Config{Dir: filepath.Join(cfg.DataDir, "pg"), BinDir: cfg.PGBin, Log: log})
+		if err != nil {
+			return nil, fmt.Errorf("start the embedded database: %w", err)
+		}
+		s.cluster, s.url = c, c.URL()
+		if err := os.WriteFile(filepath.Join(cfg.DataDir, urlFile), []byte(s.url+"\n"), 0o600); err != nil {
+			return nil, errors.Join(fmt.Errorf("note the database's address: %w", err), s.close())
+		}
+	}
+	pool, err := db.Open(ctx, s.url, db.Options{MaxConns: int32(cfg.DatabasePool)}) //nolint:gosec // at most 1000
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the database: %w", err), s.close())
+	}
+	s.pool = pool
+	return s, nil
+}
+
+// openStore opens the database, brings it up to this binary, and opens its ring.
+func openStore(ctx context.Context, cfg config.Store, log *slog.Logger) (*store, error) {
+	if err := makeDataDir(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	s, err := openDatabase(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	n, err := db.Migrate(ctx, s.pool, migrations.FS)
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	if n > 0 {
+		log.InfoContext(ctx, "database migrated", "migrations", n)
+	}
+	if s.ring, err = openRing(ctx, s.pool, cfg.MasterKeyFile); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// openRing reads the key ring; it makes one only for a database that names none
+// yet.
+func openRing(ctx context.Context, pool *pgxpool.Pool, path string) (*keyring.Ring, error) {
+	ring, err := keyring.Load(path)
+	if fault.Is(err, fault.NotFound) {
+		named, err2 := auth.KeyringNamed(ctx, pool)
+		if err2 != nil {
+			return nil, fmt.Errorf("look for the database's master key: %w", err2)
+		}
+		if named {
+			return nil, fmt.Errorf("open the key ring: %w", err)
+		}
+		ring, err = keyring.Create(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the key ring: %w", err)
+	}
+	if err := auth.CheckKeyring(ctx, pool, ring); err != nil {
+		return nil, fmt.Errorf("check the key ring: %w", err)
+	}
+	return ring, nil
+}
+
+// close ends the pool and the embedded database.
+func (s *store) close() error {
+	if s.pool != nil {
+		s.pool.Close()
+	}
+	if s.cluster == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) //nolint:forbidigo // after everything that had a context
+	defer cancel()
+	return s.cluster.Stop(ctx) //nolint:wrapcheck // says it all
+}
+
+// makeDataDir makes the data folder so that the embedded database's own user
+// can pass through it.
+func makeDataDir(dir string) error {
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		var probe *os.File
+		if probe, err = os.CreateTemp(dir, ".writable-"); err == nil {
+			err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return fault.Newf(fault.Invalid, "The data folder %s cannot be written.", dir).
+		WithFix("Name another one with --data-dir, or give this user the right to write there.").WithField("DATA_DIR").WithCause(err)
+}
+
+// urlFile holds the connection string of the embedded database, for commands
+// that run beside serve. There is no secret in it.
+const urlFile = "database.url"
+
+// embeddedURL is the connection string of the embedded database as it last ran.
+func embeddedURL(cfg config.Store) (string, error) {
+	text, err := os.ReadFile(filepath.Join(cfg.DataDir, urlFile))
+	if err != nil {
+		return "", fault.Newf(fault.NotFound, "There is no embedded database in %s yet.", cfg.DataDir).
+			WithFix("Start inventiv serve first, or set DATABASE_URL.").WithCause(err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// onLiveDatabase runs fn with the database of the settings, which a running
+// serve may be using: the embedded one is asked as it is, and started only when
+// nobody has.
+func (p *process) onLiveDatabase(ctx context.Context, cfg config.Store, fn func(*store) error) error {
+	if cfg.DatabaseURL.Reveal() != "" {
+		return p.onDatabase(ctx, cfg, fn)
+	}
+	url, err := embeddedURL(cfg)
+	if err != nil {
+		return err
+	}
+	pool, err := db.Open(ctx, url, db.Options{MaxConns: 2, ConnectWait: 2 * time.Second})
+	if err != nil {
+		return p.onDatabase(ctx, cfg, fn)
+	}
+	defer pool.Close()
+	return fn(&store{pool: pool, url: url})
+}
