@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,14 +10,11 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// pingEvery is how long a listening connection may be silent before it has to
-// prove that it lives. A connection that a firewall has forgotten is found
-// within twice this time.
-const pingEvery = 10 * time.Second
-
-// Listener holds one LISTEN connection of its own, outside any pool.
+// Listener holds one LISTEN connection of its own, outside any pool. Its
+// functions are called one at a time, from Run.
 type Listener struct {
 	URL     string
 	Channel string
@@ -26,6 +24,10 @@ type Listener struct {
 	// Connected is called after each (re)connection: notifications may have been
 	// lost before it, so the consumer considers everything changed.
 	Connected func()
+	// Silence is how long the connection may say nothing before it has to prove
+	// that it lives; one that a firewall has forgotten is found within one and a
+	// half times this. Zero means ten seconds.
+	Silence time.Duration
 }
 
 // Run listens until ctx ends, and connects again, with growing pauses, whenever
@@ -51,7 +53,6 @@ func (l *Listener) listen(ctx context.Context, healthy func()) error {
 	if err != nil {
 		return err
 	}
-	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
 	conn, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
@@ -71,28 +72,29 @@ func (l *Listener) listen(ctx context.Context, healthy func()) error {
 		if err != nil {
 			return err
 		}
-		if n != "" {
-			l.Notify(n)
+		if n != nil {
+			l.Notify(n.Payload)
 		}
 	}
 }
 
-// wait returns the next payload, or an empty one after a silence in which the
+// wait returns the next notification, or nil after a silence in which the
 // connection proved that it lives.
-func (l *Listener) wait(ctx context.Context, conn *pgx.Conn) (string, error) {
-	waiting, cancel := context.WithTimeout(ctx, pingEvery)
+func (l *Listener) wait(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
+	silence := cmp.Or(l.Silence, 10*time.Second)
+	waiting, cancel := context.WithTimeout(ctx, silence)
 	n, err := conn.WaitForNotification(waiting)
 	cancel()
 	if err == nil {
-		return n.Payload, nil
+		return n, nil
 	}
 	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) || conn.IsClosed() {
-		return "", fmt.Errorf("wait for a notification: %w", err)
+		return nil, fmt.Errorf("wait for a notification: %w", err)
 	}
-	pinging, cancel := context.WithTimeout(ctx, pingEvery/2)
+	pinging, cancel := context.WithTimeout(ctx, silence/2)
 	defer cancel()
 	if err := conn.Ping(pinging); err != nil {
-		return "", fmt.Errorf("ping: %w", err)
+		return nil, fmt.Errorf("ping: %w", err)
 	}
-	return "", nil
+	return nil, nil //nolint:nilnil // a silence is neither a notification nor an error
 }

@@ -131,7 +131,6 @@ const (
 func (c *Cluster) keep(ctx context.Context) {
 	defer close(c.over)
 	defer c.unlock()
-	defer os.Remove(c.socket) // empty after a clean shutdown
 	var pause time.Duration
 	for {
 		born := time.Now()
@@ -276,7 +275,13 @@ func (c *Cluster) own(dir string) error {
 
 func (c *Cluster) logFile() string { return filepath.Join(c.cfg.Dir, "postgres.log") }
 
-func (c *Cluster) unlock() { _ = c.lock.Close() }
+// unlock lets another process have the folder.
+func (c *Cluster) unlock() {
+	if !c.cfg.Leave {
+		_ = os.Remove(c.socket) // it is empty, unless the shutdown was not clean
+	}
+	_ = c.lock.Close()
+}
 
 // reason returns the bare cause of a file error: "permission denied".
 func reason(err error) string {

@@ -35,6 +35,11 @@ func parent(t *testing.T, program, dir string, attr *syscall.SysProcAttr) (*osex
 	if !up {
 		t.Fatalf("the parent said %q", lines.Text())
 	}
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(cfg.Host) }) // a killed parent leaves its socket
 	return cmd, url
 }
 
