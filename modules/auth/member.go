@@ -145,14 +145,17 @@ func (s *Service) ChangeRole(ctx context.Context, actor Actor, user uuid.UUID, r
 			WithFix("Use owner, admin, manager, user or auditor.").WithField("role")
 	}
 	err := s.changeMembers(ctx, actor, func(tx pgx.Tx, actor Actor) error {
-		old, err := s.leavesAnOwner(ctx, tx, actor, user, role)
+		q := authdb.New(tx)
+		old, err := memberRole(ctx, q, actor.Organisation, user)
 		if err != nil {
 			return err
 		}
 		if err := mayGrant(actor, old, role); err != nil {
 			return err
 		}
-		q := authdb.New(tx)
+		if err := keepsAnOwner(ctx, q, actor.Organisation, user, old, role); err != nil {
+			return err
+		}
 		if _, err := q.SetRole(ctx, authdb.SetRoleParams{OrganisationID: actor.Organisation, UserID: user, Role: string(role)}); err != nil {
 			return fmt.Errorf("write: %w", err)
 		}
@@ -177,7 +180,8 @@ func (s *Service) RemoveMember(ctx context.Context, actor Actor, user uuid.UUID)
 		change = s.inMembers // leaving needs no permission
 	}
 	err := change(ctx, actor, func(tx pgx.Tx, actor Actor) error {
-		old, err := s.leavesAnOwner(ctx, tx, actor, user, "")
+		q := authdb.New(tx)
+		old, err := memberRole(ctx, q, actor.Organisation, user)
 		if err != nil {
 			return err
 		}
@@ -186,7 +190,9 @@ func (s *Service) RemoveMember(ctx context.Context, actor Actor, user uuid.UUID)
 				return err
 			}
 		}
-		q := authdb.New(tx)
+		if err := keepsAnOwner(ctx, q, actor.Organisation, user, old, ""); err != nil {
+			return err
+		}
 		if _, err := q.DeleteMembership(ctx, authdb.DeleteMembershipParams{OrganisationID: actor.Organisation, UserID: user}); err != nil {
 			return fmt.Errorf("write: %w", err)
 		}
@@ -245,29 +251,32 @@ func mayGrant(actor Actor, roles ...Role) error {
 	return nil
 }
 
-// leavesAnOwner returns the role of a member, and refuses to let the last owner
-// become next, or nobody at all.
-func (s *Service) leavesAnOwner(ctx context.Context, tx pgx.Tx, actor Actor, user uuid.UUID, next Role) (Role, error) {
-	q := authdb.New(tx)
-	role, err := q.MemberRole(ctx, authdb.MemberRoleParams{OrganisationID: actor.Organisation, UserID: user})
+// memberRole returns the role of a member.
+func memberRole(ctx context.Context, q *authdb.Queries, organisation, user uuid.UUID) (Role, error) {
+	role, err := q.MemberRole(ctx, authdb.MemberRoleParams{OrganisationID: organisation, UserID: user})
 	if none(err) {
 		return "", fault.New(fault.NotFound, "There is no such member.")
 	}
 	if err != nil {
 		return "", fmt.Errorf("look up the member: %w", err)
 	}
-	if Role(role) != Owner || next == Owner {
-		return Role(role), nil
+	return Role(role), nil
+}
+
+// keepsAnOwner refuses to let the last owner become next, or leave.
+func keepsAnOwner(ctx context.Context, q *authdb.Queries, organisation, user uuid.UUID, old, next Role) error {
+	if old != Owner || next == Owner {
+		return nil
 	}
-	others, err := q.OtherOwners(ctx, authdb.OtherOwnersParams{OrganisationID: actor.Organisation, UserID: user})
+	others, err := q.OtherOwners(ctx, authdb.OtherOwnersParams{OrganisationID: organisation, UserID: user})
 	if err != nil {
-		return "", fmt.Errorf("count the owners: %w", err)
+		return fmt.Errorf("count the owners: %w", err)
 	}
 	if others == 0 {
-		return "", fault.New(fault.Conflict, "This is the last owner of the organisation, which needs one.").
+		return fault.New(fault.Conflict, "This is the last owner of the organisation, which needs one.").
 			WithFix("Make somebody else an owner first.").WithKind("last_owner")
 	}
-	return Role(role), nil
+	return nil
 }
 
 // markKeys makes every process read a member's keys again.

@@ -26,6 +26,10 @@ const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 // newKey returns a new key and its parts.
 func newKey() (key, id, secret string) {
 	id, secret = random62(idLen), random62(secretLen)
+	return formatKey(id, secret), id, secret
+}
+
+func formatKey(id, secret string) string {
 	body := keyPrefix + id + "-" + secret
 	var sum [sumLen]byte
 	rest := checksum(body)
@@ -33,7 +37,7 @@ func newKey() (key, id, secret string) {
 		sum[i] = base62[rest%62]
 		rest /= 62
 	}
-	return body + string(sum[:]), id, secret
+	return body + string(sum[:])
 }
 
 // splitKey returns the parts of a key, and false when s cannot be one of ours:

@@ -92,7 +92,9 @@ func (b *bundle) organisation(name, email string) auth.Actor {
 	ok(b.t, err)
 	there := b.owner
 	there.Organisation = o.ID
-	return b.actor(b.joinAs(there, email, auth.Owner))
+	token := b.joinAs(there, email, auth.Owner)
+	ok(b.t, b.RemoveMember(b.t.Context(), there, there.UserID))
+	return b.actor(token)
 }
 
 func (b *bundle) key(by auth.Actor, scopes auth.Scopes) (auth.Key, string) {
