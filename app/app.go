@@ -47,6 +47,7 @@ type App struct {
 	finops    *finops.Service
 	gateway   *gateway.Service
 	mock      *mock.Cloud // nil without the mock provider
+	rents     []string    // the providers' codes
 	loops     []*loop.Loop
 }
 
@@ -66,6 +67,10 @@ func New(ctx context.Context, cfg config.Serve, version string, log *slog.Logger
 		return nil, err
 	}
 	a.site = cfg.Site(a.listen.people.Addr().String())
+	providers, err := a.providers()
+	if err != nil {
+		return nil, err
+	}
 	if a.store, err = openStore(ctx, cfg.Store, log); err != nil {
 		return nil, err
 	}
@@ -86,10 +91,6 @@ func New(ctx context.Context, cfg config.Serve, version string, log *slog.Logger
 		}
 	})
 	endpoints := strings.Join(cfg.AgentEndpoints(a.listen.agents.Addr().String()), ",")
-	providers, err := a.providers()
-	if err != nil {
-		return nil, err
-	}
 	a.instances, err = instance.New(ctx, instance.Config{
 		Pool: pool, Keyring: ring, Catalog: deployable{a.catalog}, Providers: providers, Hub: a.tunnels, Events: a.events, Log: log,
 		AgentEndpoint: endpoints,

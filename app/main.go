@@ -62,19 +62,36 @@ func (p *process) report(err error) int {
 
 // usage marks an error as a mistake in the command line.
 func usage(err error) error {
-	return &config.Error{Problems: []*fault.Error{fault.New(fault.Invalid, strings.TrimSuffix(err.Error(), ".")+".").WithFix("See --help.")}}
+	text := err.Error()
+	if !strings.HasSuffix(text, "?") {
+		text = strings.TrimSuffix(text, ".") + "."
+	}
+	return &config.Error{Problems: []*fault.Error{fault.New(fault.Invalid, text).WithFix("See --help.")}}
 }
 
 func (p *process) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "inventiv",
 		Short: "A private OpenAI-compatible inference service on rented or owned GPUs",
-		Args:  cobra.NoArgs, SilenceUsage: true, SilenceErrors: true, Version: p.version,
+		Args:  unknownCommand, SilenceUsage: true, SilenceErrors: true, Version: p.version,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(p.serveCommand(), p.migrateCommand(), p.dbCommand(), p.adminCommand(), p.versionCommand())
 	return root
+}
+
+// unknownCommand refuses what is no command and names the nearest ones.
+func unknownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("There is no command %q", args[0])
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usage(errors.New(text))
 }
 
 // read fills the settings of a command from its flags and the environment.

@@ -24,6 +24,9 @@ func (a *App) providers() (map[string]instance.Provider, error) {
 			return nil, fault.Newf(fault.Invalid, "This version cannot rent machines from %s yet.", name).
 				WithFix("Name only mock, or add a server that already runs with inventiv endpoints add.").WithField("INVENTIV_PROVIDERS")
 		}
+		if err := makeDataDir(a.cfg.DataDir); err != nil {
+			return nil, err
+		}
 		executable, err := os.Executable()
 		if err != nil {
 			return nil, fmt.Errorf("find this program for its agents: %w", err)
@@ -33,6 +36,7 @@ func (a *App) providers() (map[string]instance.Provider, error) {
 			return nil, fmt.Errorf("open the mock cloud: %w", err)
 		}
 		open[name] = a.mock
+		a.rents = append(a.rents, name)
 		a.loops = append(a.loops, loop.New("mock", time.Second, a.log, a.mock.Supervise))
 	}
 	return open, nil

@@ -3,9 +3,12 @@ package app
 import (
 	"fmt"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 
 	"github.com/labstack/echo/v5"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/api"
 	"github.com/inventiv-it-for-ai/inventiv/app/web"
 	"github.com/inventiv-it-for-ai/inventiv/db"
 )
@@ -23,6 +26,12 @@ func (a *App) handler() (http.Handler, error) {
 	router.GET("/version", public, func(c *echo.Context) error {
 		return c.JSON(http.StatusOK, map[string]string{"version": a.version})
 	})
+	if err := api.New(api.Config{
+		Auth: a.auth, Catalog: a.catalog, Instances: a.instances, Finops: a.finops, Gateway: a.gateway, Loops: a.loops,
+		Providers: a.rents, PublicURL: a.site, Version: a.about(), Guard: a.guard,
+	}).Register(router); err != nil {
+		return nil, fmt.Errorf("make the JSON API: %w", err)
+	}
 	routed, err := router.Handler()
 	if err != nil {
 		return nil, fmt.Errorf("make the routes: %w", err)
@@ -45,4 +54,17 @@ func (a *App) getReady(c *echo.Context) error {
 		return err //nolint:wrapcheck // a sentence for people
 	}
 	return c.String(http.StatusOK, "ready\n")
+}
+
+// about says what runs.
+func (a *App) about() api.Version {
+	v := api.Version{Version: a.version, Commit: "unknown", Go: runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v.Commit = s.Value
+			}
+		}
+	}
+	return v
 }

@@ -1,0 +1,61 @@
+package app_test
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/inventiv-it-for-ai/inventiv/app"
+)
+
+// run runs the command line with nothing in the environment but a home.
+func run(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = app.Main("test", args, append([]string{"HOME=" + t.TempDir()}, env...), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestB44_badSettingsAreRefusedWithASentence(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // held for the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = taken.Close() })
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	free := []string{"serve", "--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"}
+	for name, c := range map[string]struct {
+		env  []string
+		args []string
+		code int
+		says string
+	}{
+		"unknown command":            {nil, []string{"sevre"}, 2, "sevre"},
+		"unknown flag":               {nil, []string{"serve", "--lisen", "x"}, 2, "--lisen"},
+		"unknown setting":            {[]string{"INVENTIV_LISTNE=x"}, free, 2, "INVENTIV_LISTEN"},
+		"wrong unit":                 {[]string{"INVENTIV_SHUTDOWN_TIMEOUT=30"}, free, 2, "INVENTIV_SHUTDOWN_TIMEOUT"},
+		"database without sslmode":   {[]string{"DATABASE_URL=postgres://u:hunter2@db.example.com/x"}, free, 2, "sslmode"},
+		"database that is not there": {[]string{"DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x?sslmode=disable"}, append(free, "--data-dir", t.TempDir()), 1, "127.0.0.1"},
+		"port in use":                {nil, append(free[:1:1], "--data-dir", t.TempDir(), "--listen", taken.Addr().String()), 1, taken.Addr().String()},
+		"data folder that is a file": {nil, append(free, "--data-dir", filepath.Join(file, "x")), 1, file},
+		"provider that is not here":  {nil, append(free, "--data-dir", t.TempDir(), "--providers", "scaleway"), 1, "scaleway"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, _, errs := run(t, c.env, c.args...)
+			if code != c.code || !strings.Contains(errs, c.says) {
+				t.Errorf("exit %d, want %d, and %q in\n%s", code, c.code, c.says, errs)
+			}
+			if strings.Contains(errs, "hunter2") || strings.Contains(errs, "goroutine") || strings.Contains(errs, ".go:") {
+				t.Errorf("it shows a secret or a stack trace:\n%s", errs)
+			}
+		})
+	}
+}
