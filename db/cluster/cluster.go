@@ -99,11 +99,30 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	return c, nil
 }
 
-// URL returns the connection string of the cluster's database.
-func (c *Cluster) URL() string { return c.urlOf("inventiv") }
+// Running returns the connection string of the cluster in dir that another
+// process runs now, for commands that look on. It fails with fault.Unavailable
+// when none runs there.
+func Running(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("resolve the data folder: %w", err)
+	}
+	socket := serving(filepath.Join(dir, "data"))
+	if socket == "" {
+		return "", fault.Newf(fault.Unavailable, "No embedded database runs in %s that this user can see.", dir).
+			WithFix("Start inventiv serve, as the same user and with the same --data-dir.")
+	}
+	return urlOf(socket, database), nil
+}
 
-func (c *Cluster) urlOf(name string) string {
-	q := url.Values{"host": {c.socket}, "user": {"inventiv"}, "sslmode": {"disable"}}
+// database is the one that the cluster is for.
+const database = "inventiv"
+
+// URL returns the connection string of the cluster's database.
+func (c *Cluster) URL() string { return urlOf(c.socket, database) }
+
+func urlOf(socket, name string) string {
+	q := url.Values{"host": {socket}, "user": {"inventiv"}, "sslmode": {"disable"}}
 	return "postgres:///" + name + "?" + q.Encode()
 }
 

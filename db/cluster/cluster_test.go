@@ -125,9 +125,15 @@ func TestStart_isPrivateAndDurableAndKeepsItsData(t *testing.T) {
 			t.Errorf("%s = %q, want %q", setting, got, want)
 		}
 	}
+	if url, err := cluster.Running(dir); err != nil || url != c.URL() {
+		t.Errorf("Running = %q, %v; want %q", url, err, c.URL())
+	}
 	exec(t, c.URL(), `CREATE TABLE kept AS SELECT 'yes' AS answer`)
 	stop(t, c)
 	stop(t, c) // twice is fine
+	if url, err := cluster.Running(dir); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("after Stop, Running = %q, %v", url, err)
+	}
 	if pid := postmaster(t, dir); pid != 0 {
 		t.Errorf("after Stop the postmaster %d is still there", pid)
 	}

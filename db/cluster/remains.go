@@ -41,11 +41,14 @@ func readPIDFile(data string) (pidFile, error) {
 	return pidFile{pid: pid, socket: line(4), status: line(7)}, nil
 }
 
-// serving reports whether a live postmaster serves the data folder through the
-// socket folder, whoever started it.
-func serving(data, socket string) bool {
+// serving returns the socket folder through which a live postmaster serves the
+// data folder, whoever started it, and nothing when there is none.
+func serving(data string) string {
 	f, err := readPIDFile(data)
-	return err == nil && f.status == "ready" && f.socket == socket && slices.Contains(processes(data), f.pid)
+	if err != nil || f.status != "ready" || !slices.Contains(processes(data), f.pid) {
+		return ""
+	}
+	return f.socket
 }
 
 // processes returns the ids of all live PostgreSQL processes of the data

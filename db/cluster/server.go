@@ -44,7 +44,7 @@ func (c *Cluster) boot(ctx context.Context) error {
 	if err := c.create(ctx); err != nil {
 		return err
 	}
-	if c.cfg.Leave && serving(c.data, c.socket) {
+	if c.cfg.Leave && serving(c.data) == c.socket {
 		return c.await(ctx, &server{})
 	}
 	if err := clearRemains(ctx, c.data, c.socket); err != nil {
@@ -208,7 +208,7 @@ func (c *Cluster) await(ctx context.Context, s *server) error {
 }
 
 func (c *Cluster) ensureDatabase(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, c.urlOf("postgres"))
+	conn, err := pgx.Connect(ctx, urlOf(c.socket, "postgres"))
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
