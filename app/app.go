@@ -144,7 +144,7 @@ func (a *App) close(ctx context.Context) error {
 		a.tunnels.Close()
 	}
 	if a.store != nil {
-		errs = append(errs, a.store.close())
+		errs = append(errs, a.store.close(ctx))
 	}
 	return errors.Join(errs...)
 }

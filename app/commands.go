@@ -25,7 +25,7 @@ func (p *process) serveCommand() *cobra.Command {
 	}
 	reader := config.Register(cmd.Flags(), &cfg)
 	cmd.RunE = func(c *cobra.Command, _ []string) error {
-		if _, err := p.read(reader); err != nil {
+		if err := p.read(reader); err != nil {
 			return err
 		}
 		log := newLog(cfg.Log, p.stderr)
@@ -63,7 +63,7 @@ func (p *process) onDatabase(ctx context.Context, cfg config.Store, fn func(*sto
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
 	return fn(s)
 }
 
@@ -94,7 +94,7 @@ func (p *process) migrateCommand() *cobra.Command {
 		cmd := &cobra.Command{Use: verb.name, Short: verb.short, Args: cobra.NoArgs}
 		reader := config.Register(cmd.Flags(), &cfg)
 		cmd.RunE = func(c *cobra.Command, _ []string) error {
-			if _, err := p.read(reader); err != nil {
+			if err := p.read(reader); err != nil {
 				return err
 			}
 			return p.onLiveDatabase(c.Context(), cfg, func(s *store) error { return verb.run(c.Context(), s) })
@@ -113,7 +113,7 @@ func (p *process) dbCommand() *cobra.Command {
 	}
 	reader := config.Register(cmd.Flags(), &cfg)
 	cmd.RunE = func(*cobra.Command, []string) error {
-		if _, err := p.read(reader); err != nil {
+		if err := p.read(reader); err != nil {
 			return err
 		}
 		url := cfg.DatabaseURL.Reveal()
@@ -140,7 +140,7 @@ func (p *process) adminCommand() *cobra.Command {
 		cmd := &cobra.Command{Use: verb.use, Short: verb.short, Args: cobra.MaximumNArgs(1)}
 		reader := config.Register(cmd.Flags(), &cfg)
 		cmd.RunE = func(c *cobra.Command, args []string) error {
-			if _, err := p.read(reader); err != nil {
+			if err := p.read(reader); err != nil {
 				return err
 			}
 			email := ""

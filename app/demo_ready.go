@@ -20,6 +20,9 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
 )
 
+// local asks servers of this host.
+var local = &http.Client{Timeout: 10 * time.Second} //nolint:gochecknoglobals // has no state but idle connections
+
 // awaitModel returns when the gateway routes to the model, which it does once
 // an instance has generated a token through the tunnel. Meanwhile it says which
 // step is in progress, and fails when the deployment cannot go on by itself.
@@ -52,7 +55,7 @@ func modelReady(ctx context.Context, site, key, model string) (bool, error) {
 		return false, fmt.Errorf("ask for the models: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
-	res, err := http.DefaultClient.Do(req)
+	res, err := local.Do(req)
 	if err != nil {
 		return false, fmt.Errorf("ask for the models: %w", err)
 	}
@@ -124,14 +127,14 @@ func askModel(ctx context.Context, command string) (string, error) {
 		return fault.Newf(fault.Invalid, "The engine command %s.", what).WithField("demo-engine-cmd").WithCause(cause).
 			WithFix("Run it by hand; it has to serve /v1/models on 127.0.0.1 at the port it is given.")
 	}
-	cmd := exec.CommandContext(ctx, words[0], words[1:]...) //nolint:gosec // the operator's own command
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return "", failed("does not start", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
 	defer func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		<-ended
@@ -143,9 +146,8 @@ func askModel(ctx context.Context, command string) (string, error) {
 			return "", failed("does not list a model within ten minutes", err)
 		}
 		select {
-		case err := <-ended:
-			ended <- err
-			return "", failed("ends before it serves", err)
+		case <-ended:
+			return "", failed("ends before it serves", nil)
 		case <-ctx.Done():
 			return "", fmt.Errorf("wait for the engine: %w", ctx.Err())
 		case <-time.After(100 * time.Millisecond):
@@ -158,7 +160,7 @@ func firstModel(ctx context.Context, url string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("ask the engine: %w", err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := local.Do(req)
 	if err != nil {
 		return "", fmt.Errorf("ask the engine: %w", err)
 	}

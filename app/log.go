@@ -2,7 +2,7 @@ package app
 
 import (
 	"io"
-	stdlog "log" // only as the type that net/http wants
+	stdlog "log" //nolint:depguard // only as the type that net/http wants
 	"log/slog"
 	"os"
 

@@ -26,7 +26,7 @@ type process struct {
 // Main runs the command line and returns the exit code. SIGINT and SIGTERM end
 // it in order; a second one at once.
 func Main(version string, args, environ []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // the first context
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal has its ordinary effect
 
@@ -95,15 +95,15 @@ func unknownCommand(c *cobra.Command, args []string) error {
 }
 
 // read fills the settings of a command from its flags and the environment.
-func (p *process) read(r *config.Reader) (config.Effective, error) {
+func (p *process) read(r *config.Reader) error {
 	effective, err := r.Read(config.Source{Environ: p.environ, Root: os.Geteuid() == 0})
 	if err != nil {
-		return effective, err //nolint:wrapcheck // every problem as a sentence
+		return err //nolint:wrapcheck // every problem as a sentence
 	}
 	for _, notice := range effective.Notices {
 		fmt.Fprintln(p.stderr, notice)
 	}
-	return effective, nil
+	return nil
 }
 
 func (p *process) versionCommand() *cobra.Command {

@@ -21,7 +21,7 @@ func run(t *testing.T, env []string, args ...string) (code int, stdout, stderr s
 
 func TestB44_badSettingsAreRefusedWithASentence(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // held for the test
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,12 +44,12 @@ func openDatabase(ctx context.Context, cfg config.Store, log *slog.Logger) (*sto
 		}
 		s.cluster, s.url = c, c.URL()
 		if err := os.WriteFile(filepath.Join(cfg.DataDir, urlFile), []byte(s.url+"\n"), 0o600); err != nil {
-			return nil, errors.Join(fmt.Errorf("note the database's address: %w", err), s.close())
+			return nil, errors.Join(fmt.Errorf("note the database's address: %w", err), s.close(ctx))
 		}
 	}
-	pool, err := db.Open(ctx, s.url, db.Options{MaxConns: int32(cfg.DatabasePool)}) //nolint:gosec // at most 1000
+	pool, err := db.Open(ctx, s.url, db.Options{MaxConns: int32(cfg.DatabasePool)})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the database: %w", err), s.close())
+		return nil, errors.Join(fmt.Errorf("open the database: %w", err), s.close(ctx))
 	}
 	s.pool = pool
 	return s, nil
@@ -66,13 +66,13 @@ func openStore(ctx context.Context, cfg config.Store, log *slog.Logger) (*store,
 	}
 	n, err := db.Migrate(ctx, s.pool, migrations.FS)
 	if err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.close(ctx))
 	}
 	if n > 0 {
 		log.InfoContext(ctx, "database migrated", "migrations", n)
 	}
 	if s.ring, err = openRing(ctx, s.pool, cfg.MasterKeyFile); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.close(ctx))
 	}
 	return s, nil
 }
@@ -100,15 +100,15 @@ func openRing(ctx context.Context, pool *pgxpool.Pool, path string) (*keyring.Ri
 	return ring, nil
 }
 
-// close ends the pool and the embedded database.
-func (s *store) close() error {
+// close ends the pool and the embedded database, also when ctx has ended.
+func (s *store) close(ctx context.Context) error {
 	if s.pool != nil {
 		s.pool.Close()
 	}
 	if s.cluster == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) //nolint:forbidigo // after everything that had a context
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
 	return s.cluster.Stop(ctx) //nolint:wrapcheck // says it all
 }
@@ -116,7 +116,7 @@ func (s *store) close() error {
 // makeDataDir makes the data folder so that the embedded database's own user
 // can pass through it.
 func makeDataDir(dir string) error {
-	err := os.MkdirAll(dir, 0o755)
+	err := os.MkdirAll(dir, 0o755) //nolint:gosec // what is secret in it has its own mode
 	if err == nil {
 		var probe *os.File
 		if probe, err = os.CreateTemp(dir, ".writable-"); err == nil {

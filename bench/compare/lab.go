@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -206,8 +207,7 @@ func (l *lab) launch(ctx context.Context, env []string, name string, args ...str
 
 // stop ends every process and waits for it, the last started first.
 func (l *lab) stop() {
-	for i := len(l.running) - 1; i >= 0; i-- {
-		cmd := l.running[i]
+	for _, cmd := range slices.Backward(l.running) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	}

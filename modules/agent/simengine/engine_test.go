@@ -168,7 +168,7 @@ func TestSurface_errorsAsVLLM(t *testing.T) {
 	base := serve(t, wire.SimSpec{MaxModelLen: 10})
 	for body, want := range map[string]int{
 		"{": http.StatusBadRequest, `{"model":"other","messages":[]}`: http.StatusNotFound,
-		`{"model":"inventiv/simulated-chat","messages":[]}`:                                                              http.StatusBadRequest,
+		`{"model":"inventiv/simulated-chat","messages":[]}`:                                                             http.StatusBadRequest,
 		`{"model":"inventiv/simulated-chat","messages":[{"role":"user","content":"` + strings.Repeat("x", 400) + `"}]}`: http.StatusBadRequest,
 	} {
 		if status, text := call(t, base+"/v1/chat/completions", body); status != want || !strings.Contains(text, `"error"`) {
@@ -186,7 +186,7 @@ func TestMetrics_haveVLLMsNames(t *testing.T) {
 	base := serve(t, wire.SimSpec{})
 	call(t, base+"/v1/completions", `{"model":"inventiv/simulated-chat","prompt":"four","max_tokens":5}`)
 	call(t, base+"/v1/embeddings", `{"model":"inventiv/simulated-chat","input":["a","b"]}`)
-	res, err := http.Get(base + "/metrics") //nolint:noctx // a test's own server
+	res, err := http.Get(base + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -150,8 +150,8 @@ func stopAt(tokens []string, finish string, raw json.RawMessage) ([]string, stri
 			continue
 		}
 		text := strings.Join(tokens, "")
-		if i := strings.Index(text, stop); i >= 0 {
-			tokens, finish = strings.SplitAfter(text[:i], " "), "stop"
+		if before, _, ok := strings.Cut(text, stop); ok {
+			tokens, finish = strings.SplitAfter(before, " "), "stop"
 		}
 	}
 	return tokens, finish

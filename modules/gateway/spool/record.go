@@ -138,7 +138,7 @@ func (r *Record) decode(b []byte) error {
 		if n <= 0 || size > uint64(len(b)-n) {
 			return errPayload
 		}
-		*s, b = string(b[n:n+int(size)]), b[n+int(size):] //nolint:gosec // bounded by len(b)
+		*s, b = string(b[n:n+int(size)]), b[n+int(size):]
 	}
 	if len(b) != 0 {
 		return errPayload

@@ -26,7 +26,7 @@ func frame(b []byte, r *Record) []byte {
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
 	b = r.encode(b)
 	payload := b[start+headLen:]
-	binary.LittleEndian.PutUint32(b[start+2:], uint32(len(payload))) //nolint:gosec // far below 4 GiB
+	binary.LittleEndian.PutUint32(b[start+2:], uint32(len(payload)))
 	binary.LittleEndian.PutUint32(b[start+6:], crc32.Checksum(payload, castagnoli))
 	return b
 }

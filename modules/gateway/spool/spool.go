@@ -102,11 +102,12 @@ func (s *Spool) recover() error {
 			return fmt.Errorf("recover the spool: %w", err)
 		}
 		bad := 0
-		if len(text) < len(magic) {
+		switch {
+		case len(text) < len(magic):
 			text = nil // a crash right after it was made
-		} else if string(text[:len(magic)]) != magic {
+		case string(text[:len(magic)]) != magic:
 			bad, text = len(text), nil
-		} else {
+		default:
 			text = text[len(magic):]
 		}
 		bad += scan(text, func(r Record) {
@@ -263,7 +264,7 @@ func (s *Spool) keepSynced() {
 func (s *Spool) measure() {
 	var st unix.Statfs_t
 	if unix.Statfs(s.dir, &st) == nil {
-		s.full.Store(int64(st.Bavail)*st.Bsize < reserve) //nolint:gosec // no disk has 2^63 blocks
+		s.full.Store(int64(st.Bavail)*st.Bsize < reserve)
 	}
 }
 

@@ -261,7 +261,7 @@ func TestAppend_survivesSIGKILL(t *testing.T) {
 	said, interrupted := map[string]bool{}, 0
 	stored := map[uuid.UUID]spool.Status{}
 	for range 5 {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$") //nolint:gosec // ourselves
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 		cmd.Env = append(os.Environ(), childDir+"="+dir)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -271,7 +271,7 @@ func TestAppend_survivesSIGKILL(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := bufio.NewScanner(out)
-		for n := 200 + rand.IntN(800); lines.Scan(); n-- { //nolint:gosec // when to kill
+		for n := 200 + rand.IntN(800); lines.Scan(); n-- {
 			if n == 0 {
 				_ = cmd.Process.Kill()
 			}
