@@ -130,7 +130,7 @@ func number(tag string) int {
 // parseTime reads a moment, or a day as its midnight in UTC.
 func parseTime(text string) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if at, err := time.Parse(layout, text); err == nil {
+		if at, err := time.Parse(layout, text); err == nil && at.Year() >= 1970 {
 			return at.UTC(), nil
 		}
 	}

@@ -76,8 +76,8 @@ func read(c *echo.Context, in any) error {
 
 // hasBody reports whether a request type has fields of a JSON body.
 func hasBody(t reflect.Type) bool {
-	for i := range t.NumField() {
-		if name := t.Field(i).Tag.Get("json"); name != "" && name != "-" {
+	for field := range t.Fields() {
+		if name := field.Tag.Get("json"); name != "" && name != "-" {
 			return true
 		}
 	}
