@@ -3,7 +3,6 @@ package auth_test
 import (
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -145,15 +144,6 @@ func eventually(t testing.TB, what string, done func() bool) {
 			t.Fatalf("not within ten seconds: %s", what)
 		}
 	}
-}
-
-func contains(list []string, part string) bool {
-	for _, s := range list {
-		if strings.Contains(s, part) {
-			return true
-		}
-	}
-	return false
 }
 
 var nobody = uuid.MustParse("00000000-0000-7000-8000-000000000000")
