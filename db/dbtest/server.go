@@ -24,9 +24,10 @@ type Server struct {
 	c   *cluster.Cluster
 }
 
-// NewServer starts a server for t and ends it after t.
+// NewServer starts a server for the test and ends it after the test.
 func NewServer(tb testing.TB) *Server {
 	tb.Helper()
+	sweep(memory())
 	dir, err := os.MkdirTemp(memory(), "inventiv-own-") //nolint:usetesting // in memory, and open to the server's own user
 	if err != nil {
 		tb.Fatal(err)
@@ -44,6 +45,17 @@ func NewServer(tb testing.TB) *Server {
 	}
 	pool.Close()
 	return s
+}
+
+// sweep removes what killed tests have left: their servers died with them, but
+// the folders take memory.
+func sweep(parent string) {
+	old, _ := filepath.Glob(filepath.Join(parent, "inventiv-own-*")) // the pattern is well-formed
+	for _, dir := range old {
+		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.RemoveAll(dir) // another user's stays
+		}
+	}
 }
 
 // URL returns the connection string; it stays the same over restarts.
