@@ -3,6 +3,10 @@ package instance
 import (
 	"context"
 	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/inventiv-it-for-ai/inventiv/modules/agent/wire"
 )
 
 // What the tests of this package's behaviour need of its inside.
@@ -56,4 +60,8 @@ type TestReplica struct {
 	State   State
 	Desired Desired
 	Reason  Reason
+}
+
+func (s *Service) JoinToken(id uuid.UUID, generation int) wire.Secret {
+	return s.joinToken(id, generation)
 }

@@ -28,7 +28,13 @@ type stored struct {
 			GoneAt *time.Time `json:"gone_at"`
 		} `json:"address"`
 	} `json:"servers"`
-	Calls map[string]int `json:"calls"`
+	Calls  map[string]int `json:"calls"`
+	Failed map[string]int `json:"failed"`
+}
+
+func (w *world) failed(t *testing.T) map[string]int {
+	t.Helper()
+	return w.stored(t).Failed
 }
 
 func (w *world) stored(t *testing.T) stored {

@@ -72,7 +72,7 @@ func (s *Service) settle(ctx context.Context, c *claim, out outcome) error {
 // may not have one any more. The deployment is woken outside the transaction:
 // its own pass locks it before its instances.
 func (s *Service) after(ctx context.Context, c *claim, next Instance) error {
-	if next.State == c.State {
+	if next.State == c.State && next.Reason == c.Reason && next.Message == c.Message {
 		return nil
 	}
 	if !next.State.hasAgent() && s.hub != nil {

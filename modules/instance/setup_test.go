@@ -33,7 +33,7 @@ const (
 )
 
 var quick = instance.Timing{
-	Lease: 3 * time.Second, Step: 2 * time.Second, Grace: 500 * time.Millisecond, OrphanGrace: time.Millisecond,
+	Lease: 2 * time.Second, Step: 1500 * time.Millisecond, Grace: 500 * time.Millisecond, OrphanGrace: time.Millisecond,
 	Check: 100 * time.Millisecond, Backoff: 50 * time.Millisecond,
 }
 
@@ -93,14 +93,7 @@ func config(pool *pgxpool.Pool, ring *keyring.Ring, cloud *mock.Cloud, endpoint 
 
 func newCloud(t *testing.T, dir string) *mock.Cloud {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cloud, err := mock.New(mock.Config{Dir: filepath.Join(dir, "mock"), Agent: mock.Command(self, nil), Log: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	cloud := newCloudAt(t, filepath.Join(dir, "mock"))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
 		defer cancel()
@@ -108,6 +101,19 @@ func newCloud(t *testing.T, dir string) *mock.Cloud {
 			t.Errorf("shut the mock cloud down: %v", err)
 		}
 	})
+	return cloud
+}
+
+func newCloudAt(t *testing.T, dir string) *mock.Cloud {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud, err := mock.New(mock.Config{Dir: dir, Agent: mock.Command(self, nil), Log: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return cloud
 }
 
