@@ -65,3 +65,7 @@ type TestReplica struct {
 func (s *Service) JoinToken(id uuid.UUID, generation int) wire.Secret {
 	return s.joinToken(id, generation)
 }
+
+func (s *Service) EngineOf(ctx context.Context, organisation, id uuid.UUID) (wire.EngineSpec, error) {
+	return s.engine(ctx, organisation, id)
+}
