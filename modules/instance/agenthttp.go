@@ -184,7 +184,7 @@ const (
 )
 
 func newLimits() *limits {
-	known, _ := lru.New[string, *rate.Limiter](callers) //nolint:errcheck // only a size below one fails
+	known, _ := lru.New[string, *rate.Limiter](callers) // only a size below one fails
 	return &limits{known: known}
 }
 

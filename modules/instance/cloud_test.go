@@ -176,8 +176,9 @@ func TestDelete_F09_aProviderThatSaysYesAndDoesNothingIsNotBelieved(t *testing.T
 	w.knobs(t, mock.Knobs{Delay: mock.Delay{Delete: 3600_000}})
 	w.mustDelete(t, "chat")
 	eventually(t, 10*time.Second, "it is terminating", func() bool { return len(w.list(t, instance.Terminating)) == 1 })
-	sql(t, w.pool, `UPDATE instance.instances SET state_since = now() - interval '11 minutes', deadline_at = now() - interval '1 minute', due_at = now()`)
 	eventually(t, 20*time.Second, "it says that the deletion is slow", func() bool {
+		sql(t, w.pool, `UPDATE instance.instances SET state_since = now() - interval '11 minutes', deadline_at = now() - interval '1 minute', due_at = now()
+			WHERE deadline_at < state_since + interval '20 minutes'`)
 		all := w.list(t, instance.Terminating)
 		return len(all) == 1 && all[0].Reason == instance.ReasonDeletionSlow && all[0].Deadline.After(time.Now())
 	})
@@ -262,8 +263,8 @@ func TestDefect27_aDeadlineEndsWhatWaitsAndCleansUp(t *testing.T) {
 	w.run(t)
 	w.deploy(t, "chat", 1, 1)
 	eventually(t, 10*time.Second, "it boots", func() bool { return len(w.list(t, instance.Booting)) == 1 })
-	sql(t, w.pool, `UPDATE instance.instances SET deadline_at = now(), due_at = now()`)
 	eventually(t, 10*time.Second, "it has failed and costs nothing", func() bool {
+		sql(t, w.pool, `UPDATE instance.instances SET deadline_at = now(), due_at = now() WHERE state = 'booting'`)
 		all := w.list(t, instance.StartupFailed)
 		return len(all) == 1 && all[0].Reason == instance.ReasonBootTimeout && all[0].Deadline == nil
 	})

@@ -70,8 +70,7 @@ func runControlPlane() error {
 	}
 	var g sync.WaitGroup
 	for _, l := range s.Loops() {
-		g.Add(1)
-		go func() { defer g.Done(); l.Run(ctx) }()
+		g.Go(func() { l.Run(ctx) })
 	}
 	server := &http.Server{Handler: s.AgentHandler(), ReadHeaderTimeout: 5 * time.Second}
 	return server.Serve(tls.NewListener(listener, s.TLSConfig()))
@@ -240,9 +239,7 @@ func TestCrash_twoControlPlanesKilledAtRandom(t *testing.T) {
 	kills := 0
 	var mu sync.Mutex
 	for n, l := range []*net.TCPListener{a, b} {
-		g.Add(1)
-		go func() {
-			defer g.Done()
+		g.Go(func() {
 			for life := uint64(0); ctx.Err() == nil; life++ {
 				c := w.crash(l)
 				c.Endpoint, c.Chance, c.Seed = both, 0.01, seed+uint64(n)*1000+life
@@ -256,7 +253,7 @@ func TestCrash_twoControlPlanesKilledAtRandom(t *testing.T) {
 					mu.Unlock()
 				}
 			}
-		}()
+		})
 	}
 	for i := range 4 {
 		w.deploy(t, fmt.Sprintf("chat-%d", i), instances/4, instances/4, offer1, offer2)

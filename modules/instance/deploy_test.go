@@ -179,7 +179,7 @@ func TestDeploy_secretsOfTheEngineAreSealed(t *testing.T) {
 	if len(d.Engine.Env) != 0 {
 		t.Error("the deployment shows the environment")
 	}
-	if row := scalar[string](t, w.pool, `SELECT d::text || convert_from(coalesce(engine_env, ''), 'LATIN1') FROM instance.deployments d`); strings.Contains(row, "hush-hush") {
+	if row := scalar[string](t, w.pool, `SELECT d::text || encode(coalesce(engine_env, ''), 'escape') FROM instance.deployments d`); strings.Contains(row, "hush-hush") {
 		t.Error("the environment is in clear in the database")
 	}
 	if _, err := w.ScalePass(t.Context()); err != nil {

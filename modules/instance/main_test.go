@@ -167,7 +167,7 @@ func (a *agent) post(ctx context.Context, path string, body, into any) error {
 	if err != nil {
 		return err
 	}
-	for _, endpoint := range strings.Split(os.Getenv("INVENTIV_AGENT_ENDPOINT"), ",") {
+	for endpoint := range strings.SplitSeq(os.Getenv("INVENTIV_AGENT_ENDPOINT"), ",") {
 		client := http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{
 			TLSClientConfig: a.tls, DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -47,7 +47,7 @@ func (s *Service) settle(ctx context.Context, c *claim, out outcome) error {
 		if err := s.recordOperations(ctx, q, c, out); err != nil {
 			return err
 		}
-		billed, err := recordResources(ctx, q, c, next, out)
+		billed, err := recordResources(ctx, q, next, out)
 		if err != nil {
 			return err
 		}
@@ -232,7 +232,7 @@ func (s *Service) recordOperations(ctx context.Context, q *instancedb.Queries, c
 
 // recordResources keeps what began and what ended to be billed, and reports
 // whether anything did.
-func recordResources(ctx context.Context, q *instancedb.Queries, c *claim, next Instance, out outcome) (bool, error) {
+func recordResources(ctx context.Context, q *instancedb.Queries, next Instance, out outcome) (bool, error) {
 	found := out.found
 	if out.server != nil {
 		found = append(found, out.server.Resources...)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -49,7 +48,7 @@ type world struct {
 	ring     *keyring.Ring
 }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // setup makes a world. Nothing moves in it until something calls a pass, or
 // run.
@@ -138,8 +137,7 @@ func (w *world) run(t *testing.T) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var g sync.WaitGroup
 	for _, l := range w.Loops() {
-		g.Add(1)
-		go func() { defer g.Done(); l.Run(ctx) }()
+		g.Go(func() { l.Run(ctx) })
 	}
 	stop = func() { cancel(); g.Wait() }
 	t.Cleanup(stop)

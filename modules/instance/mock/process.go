@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -135,7 +136,7 @@ func (c *Cloud) start(s *server) error {
 	defer out.Close()
 	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives every context
 	cmd.Dir, cmd.Stdout, cmd.Stderr = home, out, out
-	cmd.Env = append(env, mark+s.ID)
+	cmd.Env = append(slices.Clone(env), mark+s.ID)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the agent of server %s: %w", s.ID, err)

@@ -93,6 +93,7 @@ func (x Target) until(ctx context.Context, t *testing.T, what string, ok func() 
 
 // life: off, prepared, on, reachable, gone.
 func life(t *testing.T, x Target) {
+	t.Helper()
 	spec := x.spec()
 	s := x.create(t, spec)
 	if s.State != instance.ServerStopped || s.Ref.ID == "" || s.Ref.Zone != x.Zone {
@@ -127,6 +128,7 @@ func life(t *testing.T, x Target) {
 
 // tags: everything is found by its tags, exactly, and by nobody else's.
 func tags(t *testing.T, x Target) {
+	t.Helper()
 	spec := x.spec()
 	s := x.create(t, spec)
 	find := func(q instance.Query) []instance.ProviderResource {
@@ -156,6 +158,7 @@ func tags(t *testing.T, x Target) {
 
 // parts: what outlives its server is billed, listed and deleted apart.
 func parts(t *testing.T, x Target) {
+	t.Helper()
 	spec := x.spec()
 	s := x.create(t, spec)
 	x.until(t.Context(), t, "the server is gone", func() bool {
@@ -175,6 +178,7 @@ func parts(t *testing.T, x Target) {
 
 // unknown: what never existed is gone already.
 func unknown(t *testing.T, x Target) {
+	t.Helper()
 	for _, kind := range []instance.ResourceKind{instance.KindServer, instance.KindVolume, instance.KindAddress} {
 		d, err := x.Provider.Delete(t.Context(), instance.ResourceRef{Kind: kind, Zone: x.Zone, ID: uuid.NewString()})
 		if kindOf := instance.KindOf(err); !d.Gone && kindOf != instance.KindNotFound {
@@ -195,6 +199,7 @@ func unknown(t *testing.T, x Target) {
 
 // refusals: what can never work says so, and makes nothing.
 func refusals(t *testing.T, x Target) {
+	t.Helper()
 	spec := x.spec()
 	spec.Type = x.Absent
 	if _, err := x.Provider.Create(t.Context(), spec); instance.KindOf(err) != instance.KindInvalid {
@@ -215,6 +220,7 @@ func refusals(t *testing.T, x Target) {
 
 // repeats: a deletion may be asked for again, and keeps its time.
 func repeats(t *testing.T, x Target) {
+	t.Helper()
 	s := x.create(t, x.spec())
 	ref := instance.ResourceRef{Kind: instance.KindServer, Zone: s.Ref.Zone, ID: s.Ref.ID}
 	var first instance.Deletion
@@ -234,6 +240,7 @@ func repeats(t *testing.T, x Target) {
 
 // deadline: a call that may not run any more has no effect.
 func deadline(t *testing.T, x Target) {
+	t.Helper()
 	spec := x.spec()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
