@@ -140,7 +140,7 @@ func (m ModelChoice) about() string {
 		parts = append(parts, c)
 	}
 	if m.Serving > 0 {
-		parts = append(parts, Plural(m.Serving, "replica serves", "replicas serve")+" it")
+		parts = append(parts, "serving")
 	}
 	return strings.Join(parts, " · ")
 }

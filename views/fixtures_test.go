@@ -144,7 +144,7 @@ func instance() views.Instance {
 			{Code: "reachable", State: "done", Detail: "SHA256:4b1f… matches the fingerprint the image published", Usual: "usually 9–20 s", Took: 12 * time.Second},
 			{Code: "agent_installed", State: "done", Detail: "driver 580, docker 28, agent 1.4.2", Usual: "usually 1–3 min", Took: 128 * time.Second},
 			{Code: "engine_http", State: "done", Detail: "vLLM 0.13.0", Took: 31 * time.Second},
-			{Code: "model_loaded", State: "now", Detail: "Qwen/Qwen2.5-32B-Instruct-AWQ, 12.2 of 19.3 GB", Usual: "about 2 min left", Started: ago(192 * time.Second)},
+			{Code: "model_loaded", State: "now", Detail: "Qwen/Qwen2.5-32B-Instruct-AWQ, 12.2 of 19.3 GB, 64 MB/s", Share: 63, Usual: "about 2 min left", Started: ago(192 * time.Second)},
 			{Code: "first_token", State: "todo", Usual: "usually 40–70 s"},
 			{Code: "verified", State: "todo"},
 			{Code: "ready", State: "todo"},

@@ -15,23 +15,37 @@ func EUR(e money.EUR) string { return Number(e) + " €" }
 // Number is EUR without the sign, for places that set the unit apart.
 func Number(e money.EUR) string { return group(e.Round(2)) }
 
-// EURFine is EUR for amounts that may be far below a cent: two figures that
-// count, "0.000043 €". playground.js writes by the same rules.
+// EURFine is EUR for amounts that may be small: four decimal places below a
+// euro, "0.1994 €", and two figures that count below a cent, "0.000043 €".
+// playground.js writes by the same rules.
 func EURFine(e money.EUR) string {
-	if e == 0 || e >= money.Cent || e <= -money.Cent {
+	size := max(e, -e)
+	switch {
+	case e == 0 || size >= money.Euro:
 		return EUR(e)
+	case size >= money.Cent:
+		return trim(e.Round(4)) + " €"
 	}
-	s := e.Round(9)
-	_, frac, _ := strings.Cut(s, ".")
-	lead := len(frac) - len(strings.TrimLeft(frac, "0"))
-	return s[:len(s)-len(frac)+min(lead+2, len(frac))] + " €"
+	places := 4
+	for unit := money.Cent / 10; size < unit && unit > 1; unit /= 10 {
+		places++
+	}
+	return trim(e.Round(min(places, 9))) + " €"
+}
+
+// trim cuts needless zeros off a decimal number, down to two decimal places.
+func trim(s string) string {
+	whole, frac, _ := strings.Cut(s, ".")
+	if len(frac) <= 2 {
+		return group(s)
+	}
+	return group(whole + "." + frac[:2] + strings.TrimRight(frac[2:], "0"))
 }
 
 // Rate writes a price with as many decimal places as it has, two at least and
 // four at most: "0.7875", "2.94". The caller adds the unit.
 func Rate(e money.EUR) string {
-	whole, frac, _ := strings.Cut(e.Round(4), ".")
-	return group(whole) + "." + frac[:2] + strings.TrimRight(frac[2:], "0")
+	return trim(e.Round(4))
 }
 
 // PerHour writes a price per hour: "0.7875 €/h".

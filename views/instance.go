@@ -39,6 +39,7 @@ type Step struct {
 	Code    string
 	State   string // "done", "now", "failed" or "todo"
 	Detail  string
+	Share   int    // percent, only where bytes or shards are counted
 	Usual   string // "usually 19–34 s", or "about 2 min left"
 	Started time.Time
 	Took    time.Duration

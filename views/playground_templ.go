@@ -394,7 +394,7 @@ func (p Playground) sums() templ.Component {
 			templ_7745c5c3_Var15 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, "<section class=\"sheet needs-js\" aria-labelledby=\"h-sum\"><header><h2 id=\"h-sum\">This conversation</h2></header><div class=\"pad\"><dl class=\"facts\"><dt>Turns</dt><dd id=\"sum-turns\">0</dd><dt>Tokens in</dt><dd id=\"sum-input\">0</dd><dt>Tokens out</dt><dd id=\"sum-output\">0</dd><dt class=\"sum\">Cost</dt><dd class=\"sum\" id=\"sum-cost\">0.00 €</dd></dl></div></section>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, "<section class=\"sheet needs-js\" aria-labelledby=\"h-sum\"><header><h2 id=\"h-sum\">This conversation</h2></header><div class=\"pad\"><dl class=\"facts\"><dt>Turns</dt><dd class=\"num\" id=\"sum-turns\">0</dd><dt>Tokens in</dt><dd class=\"num\" id=\"sum-input\">0</dd><dt>Tokens out</dt><dd class=\"num\" id=\"sum-output\">0</dd><dt class=\"sum\">Cost</dt><dd class=\"num sum\" id=\"sum-cost\">0.00 €</dd></dl></div></section>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -1,5 +1,7 @@
 package views
 
+import "strings"
+
 // lifecycle says how a state looks and what it is called. Its word stands
 // beside a shape of its own, so no colour is needed to tell states apart.
 type lifecycle struct{ Kind, Word string }
@@ -81,9 +83,13 @@ var doing = map[string]string{
 	"ready":           "taking it into service",
 }
 
-func stepTitle(code string) string {
-	if s, ok := steps[code]; ok {
-		return s
+// title names the step, or what is being done while it lasts.
+func (s Step) title() string {
+	if d, ok := doing[s.Code]; ok && s.State == "now" {
+		return strings.ToUpper(d[:1]) + d[1:]
 	}
-	return code
+	if t, ok := steps[s.Code]; ok {
+		return t
+	}
+	return s.Code
 }

@@ -13,18 +13,16 @@
 
   // --- Figures ---------------------------------------------------------------
 
-  function euros(nano) { // the same rules as EURFine on the server
-    const cents = nano >= 10_000_000n || nano === 0n;
-    let s = nano.toString().padStart(10, "0");
-    let frac = s.slice(-9);
-    if (cents) {
-      const rounded = (nano + 5_000_000n) / 10_000_000n;
-      s = rounded.toString().padStart(3, "0");
-      return s.slice(0, -2).replace(/\B(?=(\d{3})+$)/g, ",") + "." + s.slice(-2) + " €";
-    }
-    const lead = frac.search(/[1-9]/);
-    frac = frac.slice(0, Math.min(9, lead + 2));
-    return "0." + frac + " €";
+  // euros writes nano-euros by the rules of EURFine on the server.
+  function euros(nano) {
+    let places = 2;
+    if (nano > 0n && nano < 1_000_000_000n) places = 4;
+    for (let unit = 1_000_000n; nano > 0n && nano < unit && unit > 1n; unit /= 10n) places++;
+    places = Math.min(places, 9);
+    const unit = 10n ** BigInt(9 - places);
+    const s = ((nano + unit / 2n) / unit).toString().padStart(places + 1, "0");
+    const whole = s.slice(0, -places).replace(/\B(?=(\d{3})+$)/g, ",");
+    return whole + "." + s.slice(-places).replace(/(?<=^\d\d.*?)0+$/, "") + " €";
   }
 
   function price(input, output) {
