@@ -1,6 +1,6 @@
-// Package agenttest has both ends of the agents' protocol for tests: a CA, a
-// control plane that agents can join, and a node that speaks to a control
-// plane. Everything is real but the decisions: TLS, certificates, tunnel.
+// Package agenttest has the far end of the agents' protocol for tests: a CA and a
+// control plane that agents can join. Everything is real but the decisions:
+// TLS, certificates, tunnel.
 package agenttest
 
 import (

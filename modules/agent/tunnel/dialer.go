@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -46,7 +47,8 @@ type Dialer struct {
 	Up   func(address string)
 	Down func(address string, err error)
 
-	once func(ctx context.Context, address string) error // link when nil
+	links atomic.Int64
+	once  func(ctx context.Context, address string) error // link when nil
 }
 
 // Run keeps the links until ctx ends and the last of them is closed. Addresses
@@ -88,6 +90,9 @@ func (d *Dialer) Run(ctx context.Context) {
 		}
 	}
 }
+
+// Links returns how many links there are.
+func (d *Dialer) Links() int { return int(d.links.Load()) }
 
 // resolve returns the addresses of every endpoint, and whether no look-up
 // failed.
@@ -149,6 +154,8 @@ func (d *Dialer) link(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
+	d.links.Add(1)
+	defer d.links.Add(-1)
 	d.Up(address)
 	if err := Serve(ctx, conn, d.Handler, d.Grace); err != nil {
 		return fmt.Errorf("%s: %w", address, err)
