@@ -219,14 +219,12 @@ func TestStock_isNeverExceeded(t *testing.T) {
 	results := make(chan error, 20)
 	for range 20 {
 		c := open(t, dir)
-		g.Add(1)
-		go func() {
-			defer g.Done()
+		g.Go(func() {
 			_, err := c.Create(t.Context(), instance.ServerSpec{
 				Tags: instance.Tags{Installation: uuid.New(), Instance: uuid.New()}, Zone: "local-1", Type: "SIM-L4-1-24G",
 			})
 			results <- err
-		}()
+		})
 	}
 	g.Wait()
 	close(results)
