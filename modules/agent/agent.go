@@ -112,7 +112,7 @@ func open(cfg Config, log *slog.Logger) (*agent, error) {
 	a.badSpec = repeated{events: a.events, kind: "engine_refused"}
 	a.noLink = repeated{events: a.events, kind: "link_failed"}
 	a.plane = &plane{endpoints: a.cfg.Endpoints, id: a.id}
-	a.engine = engine.New(cfg.StateDir, a.output, a.events.add)
+	a.engine = engine.New(cfg.StateDir, cfg.Environ, a.output, a.events.add)
 	a.proxy = &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true, IdleConnTimeout: time.Minute}
 	a.links = a.dialer()
 	return a, nil

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -65,7 +66,7 @@ func setup(t *testing.T, spec wire.EngineSpec) *bundle {
 	ca, token := p.Files(t, dir)
 	return &bundle{t: t, plane: p, log: &buffer{}, cfg: agent.Config{
 		StateDir: filepath.Join(dir, "state"), Instance: uuid.New(), Endpoints: []string{p.Address},
-		CAFile: ca, TokenFile: token, Listen: "127.0.0.1:0", Version: "1.2.3", Grace: 5 * time.Second,
+		CAFile: ca, TokenFile: token, Listen: "127.0.0.1:0", Version: "1.2.3", Environ: os.Environ(), Grace: 5 * time.Second,
 	}}
 }
 
@@ -162,7 +163,7 @@ func TestRun_joinsServesAndStops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := http.Get("http://" + strings.TrimSpace(string(local)) + "/info") //nolint:noctx // a test's own server
+	page, err := http.Get("http://" + strings.TrimSpace(string(local)) + "/info")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,14 +412,15 @@ func upstream(t *testing.T) (url string, cancelled <-chan string, hits func() []
 	return s.URL, left, func() []string { mu.Lock(); defer mu.Unlock(); return append([]string(nil), seen...) }
 }
 
-// relay is the command of an exec engine that passes everything on to url: a
-// real process, this test's own binary.
+// TestRelayProcess is an exec engine that passes everything on to TEST_RELAY, a
+// real process: this test's own binary, started with that variable.
 func TestRelayProcess(t *testing.T) {
+	t.Parallel()
 	target := os.Getenv("TEST_RELAY")
 	if target == "" {
 		return // only when started as an engine
 	}
-	err := http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // a test's process
+	err := http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out, err := http.NewRequestWithContext(r.Context(), r.Method, target+r.URL.String(), r.Body)
 		if err != nil {
 			return
@@ -429,9 +431,7 @@ func TestRelayProcess(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 		defer resp.Body.Close()
-		for k, v := range resp.Header {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), resp.Header)
 		w.WriteHeader(resp.StatusCode)
 		buf := make([]byte, 1024)
 		for {

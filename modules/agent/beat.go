@@ -33,7 +33,7 @@ func (a *agent) beat(ctx context.Context) error {
 		problem, isProblem := errors.AsType[*wire.Problem](err)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end cut the call short
 		case err == nil:
 			gone = 0
 			failed.over()

@@ -20,6 +20,7 @@ type Config struct {
 	TokenFile string    // one-time join token; read, and then removed, while there is no identity
 	Listen    string    // loopback address of the local pages; port 0 takes any
 	Version   string    // of this binary
+	Environ   []string  // as of os.Environ; engines get what is fit for them: PATH, HOME, CUDA_…, HF_… and the like
 	// Grace is how long running requests may go on when the agent is told to
 	// end; 0 means ten seconds.
 	Grace time.Duration

@@ -34,7 +34,7 @@ type events struct {
 // add records what happened.
 func (e *events) add(kind, text string) {
 	text = wire.Clean(text, 4<<10)
-	e.log.Info(text, "event", kind)
+	e.log.Info("node event", "kind", kind, "text", text)
 	raw, err := json.Marshal(event{time.Now().UTC(), kind, text, e.instance})
 	if err == nil {
 		err = e.file.Add(raw)

@@ -46,7 +46,7 @@ func behaveAs(behave string) int {
 		fmt.Fprint(w, `{"data":[{"id":"real-model"}]}`)
 	})
 	mux.HandleFunc("POST /die", func(http.ResponseWriter, *http.Request) { os.Exit(4) })
-	fmt.Println(http.ListenAndServe(os.Args[1], mux)) //nolint:gosec // a test's process
+	fmt.Println(http.ListenAndServe(os.Args[1], mux))
 	return 1
 }
 
@@ -64,7 +64,7 @@ func setup(t *testing.T) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{t: t, output: output, s: engine.New(dir, output, func(string, string) {})}
+	b := &bundle{t: t, output: output, s: engine.New(dir, os.Environ(), output, func(string, string) {})}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); b.s.Run(ctx) }()
@@ -166,7 +166,7 @@ func TestSupervisor_startsAgainWhatEnded(t *testing.T) {
 	b.set(b.process("well"))
 	b.until("ready", in(wire.EngineReady))
 	first := b.pid()
-	resp, err := http.Post("http://"+b.s.Address()+"/die", "", nil) //nolint:noctx // it dies
+	resp, err := http.Post("http://"+b.s.Address()+"/die", "", nil)
 	if err == nil {
 		_ = resp.Body.Close()
 	}
@@ -223,7 +223,7 @@ func TestSupervisor_replacesOneEngineByAnother(t *testing.T) {
 	if g := b.s.Gauges(t.Context()); g == nil || g.Running == nil || *g.Running != 0 || g.KVCacheUse == nil {
 		t.Errorf("gauges of the simulator = %+v", g)
 	}
-	resp, err := http.Get("http://" + b.s.Address() + "/v1/models") //nolint:noctx // a test's own server
+	resp, err := http.Get("http://" + b.s.Address() + "/v1/models")
 	if err != nil {
 		t.Fatal(err)
 	}

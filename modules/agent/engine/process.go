@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"regexp"
 	"runtime"
@@ -35,8 +34,9 @@ type process struct {
 	complained string // its last line that sounds like an error
 }
 
-// startProcess starts spec's command in a process group of its own.
-func startProcess(spec wire.EngineSpec, folder string, output *journal.Journal) (running, error) {
+// startProcess starts spec's command in a process group of its own; it gets what
+// is fit for it of the variables inherit.
+func startProcess(spec wire.EngineSpec, folder string, inherit []string, output *journal.Journal) (running, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func startProcess(spec wire.EngineSpec, folder string, output *journal.Journal) 
 	})
 	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // stop ends it, kindly first
 	cmd.Dir = folder
-	cmd.Env = environment(os.Environ(), spec.Env, fill)
+	cmd.Env = environment(inherit, spec.Env, fill)
 	cmd.Stdout, cmd.Stderr = lines, lines
 	cmd.WaitDelay = 2 * time.Second // a grandchild may keep the pipe open
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

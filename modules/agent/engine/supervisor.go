@@ -36,9 +36,10 @@ const (
 // Supervisor runs one engine at a time. Make it with New; it is safe for
 // concurrent use.
 type Supervisor struct {
-	folder string
-	output *journal.Journal
-	tell   func(kind, text string)
+	folder  string
+	environ []string
+	output  *journal.Journal
+	tell    func(kind, text string)
 
 	wanted chan struct{} // a change of spec
 	moved  chan struct{} // a change of status
@@ -49,12 +50,12 @@ type Supervisor struct {
 	address string // host:port while it is ready
 }
 
-// New returns a supervisor without an engine. Processes start in folder, their
-// output goes to output. Each change of state is told to tell, in a word and a
+// New returns a supervisor without an engine. Processes start in folder with what
+// is fit for them of the variables environ, their output goes to output. Each change of state is told to tell, in a word and a
 // sentence.
-func New(folder string, output *journal.Journal, tell func(kind, text string)) *Supervisor {
+func New(folder string, environ []string, output *journal.Journal, tell func(kind, text string)) *Supervisor {
 	return &Supervisor{
-		folder: folder, output: output, tell: tell,
+		folder: folder, environ: environ, output: output, tell: tell,
 		wanted: make(chan struct{}, 1), moved: make(chan struct{}, 1),
 		status: wire.EngineStatus{State: wire.EngineStopped, Since: time.Now(), Reason: "No engine has been asked for yet."},
 	}
@@ -186,7 +187,7 @@ func (s *Supervisor) once(ctx context.Context, spec wire.EngineSpec, restarts in
 	if spec.Kind == wire.EngineSim {
 		e, err = startSim(spec)
 	} else {
-		e, err = startProcess(spec, s.folder, s.output)
+		e, err = startProcess(spec, s.folder, s.environ, s.output)
 	}
 	if err != nil {
 		return "", fault.Newf(fault.Unavailable, "The engine could not be started: %v.", err)

@@ -31,7 +31,7 @@ func NewReader(folder string) *Reader { return &Reader{folder: folder} }
 // processor use.
 func (r *Reader) Read(ctx context.Context) wire.Host {
 	var h wire.Host
-	h.Hostname, _ = os.Hostname() //nolint:errcheck // absent
+	h.Hostname, _ = os.Hostname() // absent
 	if n, err := cpu.CountsWithContext(ctx, true); err == nil {
 		h.CPUs = n
 	}

@@ -58,7 +58,6 @@ func TestParseGPUs_leavesOutWhatIsUnknown(t *testing.T) {
 	}
 }
 
-//nolint:paralleltest // it changes PATH
 func TestGPUs_asksTheProgramThatIsThere(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)

@@ -191,7 +191,9 @@ func TestJoined_oneRecordPerFrame(t *testing.T) {
 		t.Errorf("the answer has %d bytes, %v", len(body), err)
 	}
 	cancel()
-	<-served
+	if err := <-served; err != nil {
+		t.Errorf("Serve = %v", err)
+	}
 	<-linked
 	for _, w := range seen.writes {
 		if smallDataHeader(w) {

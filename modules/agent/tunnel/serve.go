@@ -29,7 +29,7 @@ func Serve(ctx context.Context, conn net.Conn, h http.Handler, grace time.Durati
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(newStreams(session)) }()
+	go func() { ended <- s.Serve(newStreams(ctx, session)) }()
 	select {
 	case err = <-ended:
 		err = fmt.Errorf("link ended: %w", err)
@@ -41,7 +41,7 @@ func Serve(ctx context.Context, conn net.Conn, h http.Handler, grace time.Durati
 	_ = session.Close()
 	_ = s.Close()
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the end was asked for
 	}
 	return err
 }
@@ -55,9 +55,9 @@ type streams struct {
 	done context.CancelFunc
 }
 
-func newStreams(session *yamux.Session) *streams {
+func newStreams(ctx context.Context, session *yamux.Session) *streams {
 	s := &streams{Session: session}
-	s.open, s.done = context.WithCancel(context.Background())
+	s.open, s.done = context.WithCancel(context.WithoutCancel(ctx))
 	return s
 }
 

@@ -71,7 +71,7 @@ func Dial(ctx context.Context, address string, conf *tls.Config) (net.Conn, erro
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	r := bufio.NewReader(conn)
-	err = ask(conn, r)
+	err = ask(ctx, conn, r)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -90,8 +90,8 @@ type answered struct {
 
 func (a *answered) Read(p []byte) (int, error) { return a.r.Read(p) }
 
-func ask(conn net.Conn, r *bufio.Reader) error {
-	req, err := http.NewRequest(http.MethodGet, "http://"+wire.ServerName+wire.TunnelPath, nil)
+func ask(ctx context.Context, conn net.Conn, r *bufio.Reader) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+wire.ServerName+wire.TunnelPath, nil)
 	if err != nil {
 		return err
 	}

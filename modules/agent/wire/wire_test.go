@@ -54,8 +54,6 @@ func TestSecret_doesNotPrint(t *testing.T) {
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func report(now time.Time) wire.Heartbeat {
 	return wire.Heartbeat{
 		Protocol: wire.Protocol, InstanceID: uuid.New(), BootID: uuid.New(), Time: now,
@@ -74,15 +72,15 @@ func TestHeartbeat_B34_refusesWhatCannotBe(t *testing.T) {
 		"negative uptime":       {func(h *wire.Heartbeat) { h.UptimeSeconds = -1 }, "uptime_seconds"},
 		"unknown state":         {func(h *wire.Heartbeat) { h.Engine.State = "fine" }, "engine.state"},
 		"negative restarts":     {func(h *wire.Heartbeat) { h.Engine.Restarts = -1 }, "engine.restarts"},
-		"negative tokens":       {func(h *wire.Heartbeat) { h.Gauges = &wire.EngineGauges{PromptTokens: ptr[int64](-1)} }, "gauges.prompt_tokens"},
-		"1e15 tokens":           {func(h *wire.Heartbeat) { h.Gauges = &wire.EngineGauges{GenerationTokens: ptr[int64](1e15)} }, "gauges.generation_tokens"},
-		"negative queue":        {func(h *wire.Heartbeat) { h.Gauges = &wire.EngineGauges{Waiting: ptr[int64](-3)} }, "gauges.waiting"},
+		"negative tokens":       {func(h *wire.Heartbeat) { h.Gauges = &wire.EngineGauges{PromptTokens: new(int64(-1))} }, "gauges.prompt_tokens"},
+		"1e15 tokens":           {func(h *wire.Heartbeat) { h.Gauges = &wire.EngineGauges{GenerationTokens: new(int64(1e15))} }, "gauges.generation_tokens"},
+		"negative queue":        {func(h *wire.Heartbeat) { h.Gauges = &wire.EngineGauges{Waiting: new(int64(-3))} }, "gauges.waiting"},
 		"negative GPU index":    {func(h *wire.Heartbeat) { h.GPUs = []wire.GPU{{Index: -1}} }, "gpus[0].index"},
 		"same GPU twice":        {func(h *wire.Heartbeat) { h.GPUs = []wire.GPU{{Index: 2}, {Index: 2}} }, "gpus[1].index"},
-		"negative GPU memory":   {func(h *wire.Heartbeat) { h.GPUs = []wire.GPU{{MemoryTotal: ptr[int64](-1)}} }, "gpus[0].memory"},
+		"negative GPU memory":   {func(h *wire.Heartbeat) { h.GPUs = []wire.GPU{{MemoryTotal: new(int64(-1))}} }, "gpus[0].memory"},
 		"too many GPUs":         {func(h *wire.Heartbeat) { h.GPUs = make([]wire.GPU, 65) }, "gpus"},
-		"negative disk":         {func(h *wire.Heartbeat) { h.Host.DiskUsed = ptr[int64](-1) }, "host.disk"},
-		"network beyond belief": {func(h *wire.Heartbeat) { h.Host.NetSent = ptr[int64](1 << 62) }, "host.net"},
+		"negative disk":         {func(h *wire.Heartbeat) { h.Host.DiskUsed = new(int64(-1)) }, "host.disk"},
+		"network beyond belief": {func(h *wire.Heartbeat) { h.Host.NetSent = new(int64(1 << 62)) }, "host.net"},
 	} {
 		h := report(now)
 		tc.change(&h)
@@ -106,10 +104,10 @@ func TestHeartbeat_B34_mendsWhatCanBeMended(t *testing.T) {
 	h.Engine.Since = h.Time
 	h.Engine.LastError = "CUDA \xff\x00error\x1b[31m " + strings.Repeat("é", 40_000)
 	h.Engine.Reason = "two\nlines"
-	h.Host.CPU = ptr(250.0)
-	h.Host.MemoryUsed, h.Host.MemoryTotal = ptr[int64](20), ptr[int64](10)
-	h.GPUs = []wire.GPU{{Utilisation: ptr(-4.0), Temperature: ptr(900.0), Power: ptr(-1.0)}}
-	h.Gauges = &wire.EngineGauges{KVCacheUse: ptr(1.5)}
+	h.Host.CPU = new(250.0)
+	h.Host.MemoryUsed, h.Host.MemoryTotal = new(int64(20)), new(int64(10))
+	h.GPUs = []wire.GPU{{Utilisation: new(-4.0), Temperature: new(900.0), Power: new(-1.0)}}
+	h.Gauges = &wire.EngineGauges{KVCacheUse: new(1.5)}
 	if err := h.Validate(now); err != nil {
 		t.Fatalf("Validate = %v", err)
 	}
