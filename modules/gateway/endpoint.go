@@ -9,11 +9,13 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
@@ -91,7 +93,8 @@ func (s *Service) AddEndpoint(ctx context.Context, actor auth.Actor, n NewEndpoi
 	}
 	e := Endpoint{ID: uuid.Must(uuid.NewV7()), Name: n.Name, Model: n.Model, BaseURL: base, Keyed: n.Key != "", State: "unknown", CreatedAt: time.Now()}
 	row := gatewaydb.InsertEndpointParams{
-		ID: e.ID, OrganisationID: actor.Organisation, Name: e.Name, Model: e.Model, BaseUrl: base, CreatedBy: actor.Ref(),
+		ID: e.ID, OrganisationID: actor.Organisation, Name: e.Name, Model: e.Model, BaseUrl: base, Private: actor.Can(auth.PlatformOperate),
+		CreatedBy: actor.Ref(),
 	}
 	if n.Key != "" {
 		row.KeySealed = s.ring.Seal(keyPlace(actor.Organisation, e.ID), []byte(n.Key))
@@ -209,10 +212,10 @@ func mayDial(ip netip.Addr, operator bool) error {
 	return nil
 }
 
-// endpointTransport returns the transport to endpoints. The address is judged
-// again when it is dialled, because a name may point elsewhere by then; that an
-// operator allowed a private one was decided when the endpoint was added.
-func endpointTransport() *http.Transport {
+// toEndpoints returns a transport to endpoints: to those that an operator of the
+// platform added, or to all others. The address is judged again when it is
+// dialled, because a name may point elsewhere by then.
+func toEndpoints(operator bool) *http.Transport {
 	dialer := &net.Dialer{
 		Timeout: 3 * time.Second, KeepAlive: 30 * time.Second,
 		Control: func(_, address string, _ syscall.RawConn) error {
@@ -220,7 +223,7 @@ func endpointTransport() *http.Transport {
 			if err != nil {
 				return fmt.Errorf("read the dialled address: %w", err)
 			}
-			return mayDial(ap.Addr(), true)
+			return mayDial(ap.Addr(), operator)
 		},
 	}
 	return &http.Transport{
@@ -228,6 +231,15 @@ func endpointTransport() *http.Transport {
 		TLSHandshakeTimeout: 5 * time.Second, ForceAttemptHTTP2: true,
 	}
 }
+
+func (s *Service) endpointTransport(e gatewaydb.AllEndpointsRow) http.RoundTripper {
+	if e.Private {
+		return s.toPrivate
+	}
+	return s.toPublic
+}
+
+const checksAtOnce = 16
 
 // checkEndpoints is a pass: it asks every endpoint for its models and notes
 // which answer.
@@ -237,26 +249,32 @@ func (s *Service) checkEndpoints(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("list endpoints: %w", err)
 	}
-	moved := 0
+	var moved atomic.Int64
+	var checks errgroup.Group
+	checks.SetLimit(checksAtOnce)
 	for _, e := range rows {
-		state, message := "reachable", ""
-		if err := s.askEndpoint(ctx, e); err != nil {
-			state, message = "unreachable", err.Error()
-		}
-		if ctx.Err() != nil {
-			return moved, nil
-		}
-		if _, err := q.SetEndpointState(ctx, gatewaydb.SetEndpointStateParams{
-			ID: e.ID, OrganisationID: e.OrganisationID, State: state, Message: message,
-		}); err != nil {
-			return moved, fmt.Errorf("note the state of an endpoint: %w", err)
-		}
-		if state != e.State {
-			moved++
-			s.events.Publish(events.Event{Topic: events.Endpoint, Key: e.ID.String(), Organisation: e.OrganisationID})
-		}
+		checks.Go(func() error {
+			state, message := "reachable", ""
+			if err := s.askEndpoint(ctx, e); err != nil {
+				state, message = "unreachable", err.Error()
+			}
+			if ctx.Err() != nil {
+				return ctx.Err() //nolint:wrapcheck // a shutdown, not a finding
+			}
+			if _, err := q.SetEndpointState(ctx, gatewaydb.SetEndpointStateParams{
+				ID: e.ID, OrganisationID: e.OrganisationID, State: state, Message: message,
+			}); err != nil {
+				return fmt.Errorf("note the state of an endpoint: %w", err)
+			}
+			if state != e.State {
+				moved.Add(1)
+				s.events.Publish(events.Event{Topic: events.Endpoint, Key: e.ID.String(), Organisation: e.OrganisationID})
+			}
+			return nil
+		})
 	}
-	return moved, nil
+	err = checks.Wait()
+	return int(moved.Load()), err //nolint:wrapcheck // wrapped above
 }
 
 // askEndpoint returns nil when the endpoint answers, else a sentence for people.
@@ -274,7 +292,7 @@ func (s *Service) askEndpoint(ctx context.Context, e gatewaydb.AllEndpointsRow) 
 		}
 		req.Header.Set("Authorization", "Bearer "+string(key))
 	}
-	res, err := s.toEndpoints.RoundTrip(req)
+	res, err := s.endpointTransport(e).RoundTrip(req)
 	if err != nil {
 		if f := fault.As(err); f != nil {
 			return f

@@ -68,7 +68,7 @@ func (s *Service) store(ctx context.Context, records []spool.Record) error {
 		p.KeyIds, p.UserIds = append(p.KeyIds, r.KeyID), append(p.UserIds, r.UserID)
 		p.Models, p.Paths = append(p.Models, r.Model), append(p.Paths, r.Path)
 		p.Upstreams, p.UpstreamIds = append(p.Upstreams, upstream), append(p.UpstreamIds, r.UpstreamID)
-		p.Statuses, p.HttpStatuses = append(p.Statuses, r.Status.String()), append(p.HttpStatuses, int32(r.HTTPStatus)) //nolint:gosec // three digits
+		p.Statuses, p.HttpStatuses = append(p.Statuses, r.Status.String()), append(p.HttpStatuses, int32(r.HTTPStatus))
 		p.Errors, p.Streameds = append(p.Errors, r.Error), append(p.Streameds, r.Streamed)
 		p.PromptTokens, p.CompletionTokens = append(p.PromptTokens, r.PromptTokens), append(p.CompletionTokens, r.CompletionTokens)
 		p.CachedTokens, p.UsageSources = append(p.CachedTokens, r.CachedTokens), append(p.UsageSources, r.Source.String())

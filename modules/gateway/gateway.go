@@ -100,11 +100,11 @@ type Service struct {
 	spool     *spool.Spool
 	metrics   *metrics
 
-	toEndpoints http.RoundTripper
-	limits      limits
-	table       atomic.Pointer[table]
-	turn        atomic.Uint32 // whose turn it is among equals
-	held        atomic.Int64  // bytes of bodies in memory
+	toPublic, toPrivate http.RoundTripper // endpoints
+	limits              limits
+	table               atomic.Pointer[table]
+	turn                atomic.Uint32 // whose turn it is among equals
+	held                atomic.Int64  // bytes of bodies in memory
 
 	routeLoop, flushLoop, checkLoop, partitionLoop *loop.Loop
 }
@@ -135,7 +135,7 @@ func New(c Config) (*Service, error) {
 	}
 	s := &Service{
 		pool: c.Pool, ring: c.Keyring, log: c.Log, keys: c.Keys, instances: c.Instances, prices: c.Prices, models: c.Models,
-		events: c.Events, spool: records, toEndpoints: endpointTransport(),
+		events: c.Events, spool: records, toPublic: toEndpoints(false), toPrivate: toEndpoints(true),
 		limits: limits{
 			body: c.MaxBody, held: buffersAtOnce * c.MaxBody, bodyTime: time.Minute, answer: 64 << 20,
 			firstByte: 10 * time.Minute, gap: 2 * time.Minute, write: 30 * time.Second,

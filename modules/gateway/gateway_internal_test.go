@@ -280,8 +280,8 @@ func TestServe_forwardsAndMeters(t *testing.T) {
 	req := b.request(t, "/v1/chat/completions", chatBody(`"max_tokens": 5, `))
 	req.Header.Set("Traceparent", "00-aa-bb-01")
 	req.Header.Set("Cookie", "secret=1")
-	res := b.send(t, req)
-	if body := text(t, res); res.StatusCode != 200 || body != wholeAnswer {
+	res := b.send(t, req) //nolint:bodyclose // closed by send
+	if body := text(t, res); res.StatusCode != http.StatusOK || body != wholeAnswer {
 		t.Fatalf("got %d %s", res.StatusCode, body)
 	}
 	if res.Header.Get("Set-Cookie") != "" || res.Header.Get("Server") != "" {

@@ -113,7 +113,7 @@ func exchangeOf(t *testing.T, b *bed, request string) string {
 	r := bufio.NewReader(strings.NewReader("POST " + strings.TrimSuffix(request, "\n")))
 	first, _ := r.ReadString('\n')
 	body, _ := io.ReadAll(r)
-	res := b.ask(t, strings.TrimSpace(strings.TrimPrefix(first, "POST ")), string(body))
+	res := b.ask(t, strings.TrimSpace(strings.TrimPrefix(first, "POST ")), string(body)) //nolint:bodyclose // closed by ask
 	var out bytes.Buffer
 	fmt.Fprintln(&out, res.StatusCode, res.Header.Get("Content-Type"))
 	for _, name := range []string{"Retry-After", "X-Should-Retry", "Set-Cookie", "Location"} {

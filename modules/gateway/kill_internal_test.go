@@ -98,7 +98,7 @@ func TestF28_killedInTheMiddleOfManyRequests(t *testing.T) {
 	var mu sync.Mutex
 	sent, complete := 0, map[uuid.UUID]bool{}
 	for range kills {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$") //nolint:gosec // ourselves
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 		cmd.Env = append(os.Environ(), childEnv+"="+strings.Join([]string{dir, dsn, up, organisation.String()}, "|"))
 		cmd.Stderr = testWriter{t}
 		out, err := cmd.StdoutPipe()
@@ -112,7 +112,7 @@ func TestF28_killedInTheMiddleOfManyRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		budget := 100 + rand.IntN(500) //nolint:gosec // when to kill
+		budget := 100 + rand.IntN(500)
 		var all sync.WaitGroup
 		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 		for i := range clients {
@@ -240,7 +240,7 @@ func TestF23_theDatabaseIsAwayForAWhile(t *testing.T) {
 	ask := func() {
 		t.Helper()
 		for range 100 {
-			if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != 200 {
+			if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != 200 { //nolint:bodyclose // closed by ask
 				t.Fatalf("request %d: %d %s", asked, res.StatusCode, text(t, res))
 			}
 			asked++
@@ -278,8 +278,8 @@ func TestF29_nothingIsServedUnmetered(t *testing.T) {
 	if err := b.spool.Close(); err != nil {
 		t.Fatal(err)
 	}
-	res := b.ask(t, "/v1/chat/completions", chatBody(""))
-	if got := code(t, res); res.StatusCode != 503 || got != "metering_unavailable" {
+	res := b.ask(t, "/v1/chat/completions", chatBody("")) //nolint:bodyclose // closed by ask
+	if got := code(t, res); res.StatusCode != http.StatusServiceUnavailable || got != "metering_unavailable" {
 		t.Errorf("got %d %s", res.StatusCode, got)
 	}
 }

@@ -1,6 +1,6 @@
 -- name: InsertEndpoint :exec
-INSERT INTO gateway.endpoints (id, organisation_id, name, model, base_url, key_sealed, created_by)
-VALUES (@id, @organisation_id, @name, @model, @base_url, @key_sealed, @created_by);
+INSERT INTO gateway.endpoints (id, organisation_id, name, model, base_url, key_sealed, private, created_by)
+VALUES (@id, @organisation_id, @name, @model, @base_url, @key_sealed, @private, @created_by);
 
 -- name: Endpoints :many
 SELECT id, name, model, base_url, (key_sealed IS NOT NULL)::boolean AS keyed, state, message, checked_at, created_at
@@ -11,7 +11,7 @@ DELETE FROM gateway.endpoints WHERE organisation_id = @organisation_id AND (id::
 
 -- name: AllEndpoints :many
 -- AllEndpoints is what the gateway routes to, over all organisations.
-SELECT id, organisation_id, name, model, base_url, key_sealed, state FROM gateway.endpoints ORDER BY id;
+SELECT id, organisation_id, name, model, base_url, key_sealed, private, state FROM gateway.endpoints ORDER BY id;
 
 -- name: SetEndpointState :execrows
 UPDATE gateway.endpoints SET state = @state, message = @message, checked_at = now()

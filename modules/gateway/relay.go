@@ -24,7 +24,7 @@ func (x *exchange) relay(ctx context.Context, res *http.Response, watch *watch, 
 	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
 		return badUpstream("without a stream")
 	}
-	stream := streams.Get().(*openai.Stream) //nolint:forcetypeassert // nothing else is put there
+	stream, _ := streams.Get().(*openai.Stream)
 	defer streams.Put(stream)
 	stream.Reset(x.kind, !x.head.IncludeUsage)
 	out := newStreamWriter(x)

@@ -103,7 +103,7 @@ func TestServe_anInstantUpstreamTruncatesNothing(t *testing.T) {
 		_, _ = io.WriteString(w, whole)
 	}))
 	for range 300 {
-		if got := text(t, b.ask(t, "/v1/chat/completions", chatBody(`"stream":true,`))); got != whole {
+		if got := text(t, b.ask(t, "/v1/chat/completions", chatBody(`"stream":true,`))); got != whole { //nolint:bodyclose // closed by ask
 			t.Fatalf("got %d bytes, want %d", len(got), len(whole))
 		}
 	}
@@ -152,7 +152,7 @@ func TestServe_triesAnotherReplicaBeforeTheFirstByte(t *testing.T) {
 		return upstream(t, func(w http.ResponseWriter, _ *http.Request) { asked.Add(1); w.WriteHeader(status) })
 	}
 	b := newBed(t, pool, counted(500), counted(500), counted(500))
-	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != 500 || asked.Load() != 1 {
+	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != 500 || asked.Load() != 1 { //nolint:bodyclose // closed by ask
 		t.Errorf("500: %d after %d attempts", res.StatusCode, asked.Load())
 	}
 	asked.Store(0)

@@ -207,7 +207,7 @@ func (s *Service) Records(ctx context.Context, actor auth.Actor, f RecordFilter)
 	}
 	p := gatewaydb.UsageRecordsParams{
 		OrganisationID: actor.Organisation, Since: f.From, Until: f.To, UserID: user, Model: f.Model, Status: f.Status,
-		BeforeAt: f.Before.At, BeforeID: f.Before.ID, PageSize: int32(min(max(f.Limit, 1), 1000)), //nolint:gosec // bounded
+		BeforeAt: f.Before.At, BeforeID: f.Before.ID, PageSize: int32(min(max(f.Limit, 1), 1000)),
 	}
 	if f.KeyID != uuid.Nil {
 		p.KeyID = &f.KeyID

@@ -100,7 +100,7 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 
 func (s *Service) endpointTarget(e gatewaydb.AllEndpointsRow) (*target, error) {
 	t := &target{
-		id: e.ID, name: e.Name, endpoint: true, down: e.State == "unreachable", transport: s.toEndpoints, header: plainHeader(),
+		id: e.ID, name: e.Name, endpoint: true, down: e.State == "unreachable", transport: s.endpointTransport(e), header: plainHeader(),
 	}
 	if e.KeySealed != nil {
 		key, err := s.ring.Open(keyPlace(e.OrganisationID, e.ID), e.KeySealed)
@@ -172,7 +172,7 @@ func (t *table) setPrices(prices []Price) {
 func (s *Service) pick(r *route, tried *target) *target {
 	var best *target
 	var least int64
-	n := uint32(len(r.targets)) //nolint:gosec // a handful
+	n := uint32(len(r.targets))
 	start := s.turn.Add(1)
 	for i := range n {
 		t := r.targets[(start+i)%n]

@@ -103,7 +103,7 @@ func TestB08_tooLarge(t *testing.T) {
 		req.Header.Set("Authorization", "Bearer "+goodKey)
 		req.Header.Set("Content-Type", "application/json")
 		res := b.send(t, req)
-		if got := code(t, res); res.StatusCode != 413 || got != "request_too_large" || !res.Close {
+		if got := code(t, res); res.StatusCode != http.StatusRequestEntityTooLarge || got != "request_too_large" || !res.Close {
 			t.Errorf("%s: %d %s, closed %v", name, res.StatusCode, got, res.Close)
 		}
 	}
@@ -155,7 +155,7 @@ func TestB18_paths(t *testing.T) {
 		"GET /v1/models/../../etc/passwd":         404,
 		"POST /v1/chat/completions HTTP/1.1\r\nX": 400,
 	} {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://")) //nolint:noctx // a test
+		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +175,7 @@ func TestB18_smuggling(t *testing.T) {
 	t.Parallel()
 	var forwarded atomic.Int64
 	b := newBed(t, dbtest.New(t), upstream(t, func(http.ResponseWriter, *http.Request) { forwarded.Add(1) }))
-	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://")) //nolint:noctx // a test
+	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestB18_smuggling(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = io.Copy(io.Discard, res.Body)
-		if res.StatusCode != 400 {
+		if res.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: got %d, want 400", what, res.StatusCode)
 		}
 		_ = res.Body.Close()
@@ -224,7 +224,7 @@ func TestModels_tellsTheSleepingApart(t *testing.T) {
 		}
 	}
 	res := b.ask(t, "/v1/chat/completions", strings.Replace(chatBody(""), model, "asleep", 1))
-	if res.StatusCode != 503 || code(t, res) != "no_ready_replica" || res.Header.Get("Retry-After") != "10" {
+	if res.StatusCode != http.StatusServiceUnavailable || code(t, res) != "no_ready_replica" || res.Header.Get("Retry-After") != "10" {
 		t.Errorf("B10 asleep: %d %v", res.StatusCode, res.Header)
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 const allEndpoints = `-- name: AllEndpoints :many
-SELECT id, organisation_id, name, model, base_url, key_sealed, state FROM gateway.endpoints ORDER BY id
+SELECT id, organisation_id, name, model, base_url, key_sealed, private, state FROM gateway.endpoints ORDER BY id
 `
 
 type AllEndpointsRow struct {
@@ -24,6 +24,7 @@ type AllEndpointsRow struct {
 	Model          string
 	BaseUrl        string
 	KeySealed      []byte
+	Private        bool
 	State          string
 }
 
@@ -44,6 +45,7 @@ func (q *Queries) AllEndpoints(ctx context.Context) ([]AllEndpointsRow, error) {
 			&i.Model,
 			&i.BaseUrl,
 			&i.KeySealed,
+			&i.Private,
 			&i.State,
 		); err != nil {
 			return nil, err
@@ -125,8 +127,8 @@ func (q *Queries) Endpoints(ctx context.Context, organisationID uuid.UUID) ([]En
 }
 
 const insertEndpoint = `-- name: InsertEndpoint :exec
-INSERT INTO gateway.endpoints (id, organisation_id, name, model, base_url, key_sealed, created_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO gateway.endpoints (id, organisation_id, name, model, base_url, key_sealed, private, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 `
 
 type InsertEndpointParams struct {
@@ -136,6 +138,7 @@ type InsertEndpointParams struct {
 	Model          string
 	BaseUrl        string
 	KeySealed      []byte
+	Private        bool
 	CreatedBy      string
 }
 
@@ -147,6 +150,7 @@ func (q *Queries) InsertEndpoint(ctx context.Context, arg InsertEndpointParams) 
 		arg.Model,
 		arg.BaseUrl,
 		arg.KeySealed,
+		arg.Private,
 		arg.CreatedBy,
 	)
 	return err
