@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,19 +120,13 @@ func (a *App) gatherLoops() {
 	a.loops = append(a.loops, meter)
 	a.loops = append(a.loops, a.gateway.Loops()...)
 	a.loops = append(a.loops, loop.New("sessions", 10*time.Minute, a.log, a.auth.Sweep))
-	a.loops = append(a.loops, a.auth.Keys.Loops()...)
 	a.events.On(events.Key, a.auth.Keys.Wake)
 	a.events.On(events.Member, a.auth.Keys.Wake)
 }
 
-// Loops says what each loop of this process did last.
-func (a *App) Loops() []loop.Status {
-	list := make([]loop.Status, len(a.loops))
-	for i, l := range a.loops {
-		list[i] = l.Status()
-	}
-	return list
-}
+// Loops lists every loop of the process, for the loops page. The table of API
+// keys runs its own.
+func (a *App) Loops() []*loop.Loop { return append(slices.Clone(a.loops), a.auth.Keys.Loops()...) }
 
 // close ends what New opened, in the opposite order.
 func (a *App) close(ctx context.Context) error {

@@ -7,11 +7,14 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/config"
+	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/db"
 	"github.com/inventiv-it-for-ai/inventiv/migrations"
+	"github.com/inventiv-it-for-ai/inventiv/modules/agent"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 )
 
@@ -27,6 +30,11 @@ func (p *process) serveCommand() *cobra.Command {
 	cmd.RunE = func(c *cobra.Command, _ []string) error {
 		if err := p.read(reader); err != nil {
 			return err
+		}
+		if cfg.Demo {
+			if err := forgetDemo(cfg.DataDir); err != nil {
+				return err
+			}
 		}
 		log := newLog(cfg.Log, p.stderr)
 		a, err := New(c.Context(), cfg, p.version, log)
@@ -51,10 +59,31 @@ func (a *App) firstAdmin(ctx context.Context, p *process) error {
 		return fmt.Errorf("make the first admin: %w", err)
 	}
 	if token != "" {
-		fmt.Fprintf(p.stdout, "Nobody can sign in yet. Choose the password of %s within 24 hours, once, at\n\n  %s/setup/%s\n\n",
-			a.cfg.AdminEmail, a.site, token)
+		fmt.Fprintf(p.stdout, "Nobody can sign in yet. Choose the admin's password within 24 hours, once, at\n\n  %s/setup/%s\n\n", a.site, token)
+		return nil
 	}
-	return nil
+	return a.firstOrganisation(ctx)
+}
+
+// firstOrganisation gives an admin who came with a password a place to work in;
+// one who comes by the link names it himself.
+func (a *App) firstOrganisation(ctx context.Context) error {
+	password := a.cfg.AdminPassword.Reveal()
+	if password == "" {
+		return nil
+	}
+	session, err := a.auth.SignIn(ctx, a.cfg.AdminEmail, password, auth.Client{UserAgent: "inventiv serve"})
+	if fault.Is(err, fault.Signin) {
+		return nil // the password was changed since
+	}
+	if err != nil {
+		return fmt.Errorf("make the first organisation: %w", err)
+	}
+	actor, err := a.auth.Authenticate(ctx, session)
+	if err != nil {
+		return fmt.Errorf("make the first organisation: %w", err)
+	}
+	return errors.Join(a.ensureOrganisation(ctx, actor, "My organisation", false), a.auth.EndSession(ctx, actor, actor.SessionID))
 }
 
 // onDatabase runs fn with the database of the settings, without migrating it.
@@ -65,6 +94,30 @@ func (p *process) onDatabase(ctx context.Context, cfg config.Store, fn func(*sto
 	}
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
 	return fn(s)
+}
+
+func (p *process) agentCommand() *cobra.Command {
+	var cfg config.Agent
+	cmd := &cobra.Command{
+		Use: "agent", Short: "Run the daemon of a GPU node, beside its engine", Args: cobra.NoArgs,
+		Long: "Run the daemon of a GPU node. It joins the control plane with a one-time token, runs the engine it is told to,\n" +
+			"reports, and answers the requests that come back through the connections it makes. It opens no port to the network.",
+	}
+	reader := config.Register(cmd.Flags(), &cfg)
+	cmd.RunE = func(c *cobra.Command, _ []string) error {
+		if err := p.read(reader); err != nil {
+			return err
+		}
+		id, err := uuid.Parse(cfg.Instance)
+		if err != nil {
+			return usage(fmt.Errorf("%q is not the id of an instance", cfg.Instance))
+		}
+		return agent.Run(c.Context(), agent.Config{
+			StateDir: cfg.StateDir, Instance: id, Endpoints: cfg.Endpoint, CAFile: cfg.CAFile, TokenFile: cfg.TokenFile, Listen: cfg.Listen,
+			Version: p.version, Environ: p.environ,
+		}, newLog(cfg.Log, p.stderr))
+	}
+	return cmd
 }
 
 func (p *process) migrateCommand() *cobra.Command {
@@ -156,7 +209,7 @@ func (p *process) adminCommand() *cobra.Command {
 				if err != nil {
 					return err //nolint:wrapcheck // a sentence for people
 				}
-				fmt.Fprintf(p.stdout, "%s chooses a password, once and within 30 minutes, at\n\n  %s/setup/%s\n", address, cfg.Site(cfg.Listen), token)
+				fmt.Fprintf(p.stdout, "%s chooses a password, once and soon, at\n\n  %s/setup/%s\n", address, cfg.Site(cfg.Listen), token)
 				return nil
 			})
 		}

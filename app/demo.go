@@ -37,9 +37,6 @@ type demo struct {
 // deployment, or finds those of the last start. When the first token can be had
 // through the gateway it writes demo.env and prints how to use it.
 func (a *App) runDemo(ctx context.Context, out io.Writer) error {
-	if err := os.Remove(a.demoFile("demo.env")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return errors.Join(fmt.Errorf("remove the old demo.env: %w", err), a.close(context.WithoutCancel(ctx)))
-	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	done := make(chan struct{})
@@ -62,9 +59,25 @@ func (a *App) runDemo(ctx context.Context, out io.Writer) error {
 	return err
 }
 
+// forgetDemo removes the demo.env of the last start: the file is there only
+// while all of it works.
+func forgetDemo(dataDir string) error {
+	if err := os.Remove(filepath.Join(dataDir, "demo.env")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the old demo.env: %w", err)
+	}
+	return nil
+}
+
 func (a *App) demoFile(name string) string { return filepath.Join(a.cfg.DataDir, name) }
 
 func (a *App) prepareDemo(ctx context.Context, out io.Writer) error {
+	if ours, err := a.auth.IsDemo(ctx); err != nil || !ours {
+		if err != nil {
+			return fmt.Errorf("look whose database this is: %w", err)
+		}
+		return fault.New(fault.Conflict, "This database was not made by the demo, which would write into it.").
+			WithFix("Start without --demo, or name an empty folder with --data-dir.").WithKind("not_a_demo")
+	}
 	d, err := a.readDemo()
 	if err != nil {
 		return err
@@ -116,20 +129,24 @@ func (a *App) demoActor(ctx context.Context, d *demo) (auth.Actor, error) {
 	if err != nil {
 		return auth.Actor{}, err //nolint:wrapcheck // wrapped by the caller
 	}
-	orgs, err := a.auth.Organisations(ctx, actor)
-	if err != nil {
-		return auth.Actor{}, err //nolint:wrapcheck // wrapped by the caller
-	}
-	if len(orgs) == 0 {
-		o, err := a.auth.CreateOrganisation(ctx, actor, actor.UserID, demoOrganisation, true)
-		if err != nil {
-			return auth.Actor{}, err //nolint:wrapcheck // wrapped by the caller
-		}
-		if err := a.auth.SwitchOrganisation(ctx, actor, o.ID); err != nil {
-			return auth.Actor{}, err //nolint:wrapcheck // wrapped by the caller
-		}
+	if err := a.ensureOrganisation(ctx, actor, demoOrganisation, true); err != nil {
+		return auth.Actor{}, err
 	}
 	return a.auth.Authenticate(ctx, token) //nolint:wrapcheck // wrapped by the caller
+}
+
+// ensureOrganisation makes the actor's first organisation and makes it the
+// current one of its session, unless the actor has one.
+func (a *App) ensureOrganisation(ctx context.Context, actor auth.Actor, name string, demo bool) error {
+	orgs, err := a.auth.Organisations(ctx, actor)
+	if err != nil || len(orgs) > 0 {
+		return err //nolint:wrapcheck // wrapped by the caller
+	}
+	o, err := a.auth.CreateOrganisation(ctx, actor, actor.UserID, name, demo)
+	if err != nil {
+		return err //nolint:wrapcheck // wrapped by the caller
+	}
+	return a.auth.SwitchOrganisation(ctx, actor, o.ID) //nolint:wrapcheck // wrapped by the caller
 }
 
 // demoKeys makes sure that both keys are good, and makes new ones otherwise.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/cli"
 	"github.com/inventiv-it-for-ai/inventiv/app/config"
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 )
@@ -44,6 +45,10 @@ func Main(version string, args, environ []string, stdout, stderr io.Writer) int 
 
 // report writes an error for people and returns its exit code.
 func (p *process) report(err error) int {
+	if failed, ok := errors.AsType[*cli.Failure](err); ok {
+		failed.Write(p.stderr)
+		return int(failed.Exit)
+	}
 	if bad, ok := errors.AsType[*config.Error](err); ok {
 		fmt.Fprintln(p.stderr, bad)
 		return 2
@@ -78,7 +83,11 @@ func (p *process) root() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(p.serveCommand(), p.migrateCommand(), p.dbCommand(), p.adminCommand(), p.versionCommand())
+	root.AddCommand(p.serveCommand(), p.agentCommand(), p.migrateCommand(), p.dbCommand(), p.adminCommand(), p.versionCommand())
+	root.AddCommand(cli.Commands(cli.Config{
+		Version: p.version, Environ: p.environ, Root: os.Geteuid() == 0, Stdin: os.Stdin, Stdout: p.stdout, Stderr: p.stderr,
+		Terminal: isTerminal(os.Stdin) && isTerminal(p.stderr),
+	})...)
 	return root
 }
 

@@ -27,7 +27,7 @@ func (a *App) handler() (http.Handler, error) {
 		return c.JSON(http.StatusOK, map[string]string{"version": a.version})
 	})
 	if err := api.New(api.Config{
-		Auth: a.auth, Catalog: a.catalog, Instances: a.instances, Finops: a.finops, Gateway: a.gateway, Loops: a.loops,
+		Auth: a.auth, Catalog: a.catalog, Instances: a.instances, Finops: a.finops, Gateway: a.gateway, Loops: a.Loops(),
 		Providers: a.rents, PublicURL: a.site, Version: a.about(), Guard: a.guard,
 	}).Register(router); err != nil {
 		return nil, fmt.Errorf("make the JSON API: %w", err)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -43,9 +42,6 @@ func openDatabase(ctx context.Context, cfg config.Store, log *slog.Logger) (*sto
 			return nil, fmt.Errorf("start the embedded database: %w", err)
 		}
 		s.cluster, s.url = c, c.URL()
-		if err := os.WriteFile(filepath.Join(cfg.DataDir, urlFile), []byte(s.url+"\n"), 0o600); err != nil {
-			return nil, errors.Join(fmt.Errorf("note the database's address: %w", err), s.close(ctx))
-		}
 	}
 	pool, err := db.Open(ctx, s.url, db.Options{MaxConns: int32(cfg.DatabasePool)})
 	if err != nil {
@@ -130,18 +126,9 @@ func makeDataDir(dir string) error {
 		WithFix("Name another one with --data-dir, or give this user the right to write there.").WithField("DATA_DIR").WithCause(err)
 }
 
-// urlFile holds the connection string of the embedded database, for commands
-// that run beside serve. There is no secret in it.
-const urlFile = "database.url"
-
-// embeddedURL is the connection string of the embedded database as it last ran.
+// embeddedURL is the connection string of the embedded database that runs now.
 func embeddedURL(cfg config.Store) (string, error) {
-	text, err := os.ReadFile(filepath.Join(cfg.DataDir, urlFile))
-	if err != nil {
-		return "", fault.Newf(fault.NotFound, "There is no embedded database in %s yet.", cfg.DataDir).
-			WithFix("Start inventiv serve first, or set DATABASE_URL.").WithCause(err)
-	}
-	return strings.TrimSpace(string(text)), nil
+	return cluster.Running(filepath.Join(cfg.DataDir, "pg")) //nolint:wrapcheck // a sentence for people
 }
 
 // onLiveDatabase runs fn with the database of the settings, which a running
@@ -153,11 +140,11 @@ func (p *process) onLiveDatabase(ctx context.Context, cfg config.Store, fn func(
 	}
 	url, err := embeddedURL(cfg)
 	if err != nil {
-		return err
-	}
-	pool, err := db.Open(ctx, url, db.Options{MaxConns: 2, ConnectWait: 2 * time.Second})
-	if err != nil {
 		return p.onDatabase(ctx, cfg, fn)
+	}
+	pool, err := db.Open(ctx, url, db.Options{MaxConns: 2})
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
 	}
 	defer pool.Close()
 	return fn(&store{pool: pool, url: url})
