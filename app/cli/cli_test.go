@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -106,18 +107,28 @@ func runIn(t *testing.T, ctx context.Context, url, line string, change ...func(*
 	root.SetOut(&out)
 	root.SetErr(&errs)
 	err := root.ExecuteContext(ctx)
-	exit := 0
-	if err != nil {
-		var ok bool
-		if exit, ok = cli.Report(&errs, err); !ok {
-			t.Errorf("%s: the error %v is not a failure", line, err)
-		}
+	r := result{out: out.String(), exit: exitOf(t, err)}
+	if f, ok := errors.AsType[*cli.Failure](err); ok {
+		f.Write(&errs)
 	}
-	r := result{out.String(), errs.String(), exit}
+	r.err = errs.String()
 	if strings.Contains(r.out+r.err, "sk-inv-secret") || strings.Contains(r.out+r.err, "goroutine") {
 		t.Errorf("%s shows what it must not: %s%s", line, r.out, r.err)
 	}
 	return r
+}
+
+// exitOf is the exit code of a command's error.
+func exitOf(t *testing.T, err error) int {
+	t.Helper()
+	f, ok := errors.AsType[*cli.Failure](err)
+	if err != nil && !ok {
+		t.Fatalf("the error %v is not a failure", err)
+	}
+	if !ok {
+		return 0
+	}
+	return int(f.Exit)
 }
 
 const (

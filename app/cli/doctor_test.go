@@ -99,7 +99,7 @@ func TestDoctor_recognisesWhatRunsAndWhatDoesNotBelong(t *testing.T) {
 		"INVENTIV_DATA_DIR=" + dir, "INVENTIV_LISTEN=" + console.Listener.Addr().String(),
 		"INVENTIV_AGENT_LISTEN=" + foreign.Listener.Addr().String(), "INVENTIV_METRICS_LISTEN=192.0.2.1:9090",
 	})
-	if exit, ok := cli.Report(io.Discard, err); !ok || exit != 1 {
+	if exit := exitOf(t, err); exit != 1 {
 		t.Errorf("error %v, exit %d; want 1", err, exit)
 	}
 	for name, want := range map[string]cli.Health{
@@ -125,7 +125,7 @@ func touch(t *testing.T, name string) string {
 func TestDoctor_saysWhatIsWrongWithTheSettings(t *testing.T) {
 	t.Parallel()
 	found, err := examine(t, []string{"INVENTIV_LISTEN=nowhere", "INVENTIV_MAX_BODY=much"})
-	if exit, ok := cli.Report(io.Discard, err); !ok || exit != 1 {
+	if exit := exitOf(t, err); exit != 1 {
 		t.Errorf("error %v, exit %d; want 1", err, exit)
 	}
 	if len(found) != 1 || found["settings"].Health != cli.Bad {

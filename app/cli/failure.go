@@ -58,17 +58,6 @@ func (f *Failure) Write(w io.Writer) {
 	}
 }
 
-// Report writes err to w and returns the exit code, if it is an error of this
-// package's commands.
-func Report(w io.Writer, err error) (exit int, ok bool) {
-	f, ok := errors.AsType[*Failure](err)
-	if !ok {
-		return 0, false
-	}
-	f.Write(w)
-	return int(f.Exit), true
-}
-
 // mistake is a mistake in the command line.
 func mistake(text, fix string) *Failure {
 	return &Failure{Exit: ExitUsage, Text: text, Fix: fix, Code: "usage"}
