@@ -120,7 +120,10 @@ func newAgent() (*agent, error) {
 	if raw, err = x509.MarshalECPrivateKey(a.key); err != nil {
 		return nil, err
 	}
-	return a, os.WriteFile(path, raw, 0o600)
+	if err := os.WriteFile(path+".new", raw, 0o600); err != nil {
+		return nil, err
+	}
+	return a, os.Rename(path+".new", path)
 }
 
 func (a *agent) join(ctx context.Context) (wire.RegisterResponse, error) {

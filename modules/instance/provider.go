@@ -50,8 +50,9 @@ type Provider interface {
 	Reach(ctx context.Context, ref ServerRef) error
 
 	// Install moves the installation of the agent on and says whether it is
-	// done. It may be repeated, also after it is done; another generation
-	// replaces the installation that is there.
+	// done. It may be repeated, also after it is done and after a crash in the
+	// middle: one generation keeps the identity its agent has made. Another
+	// generation replaces the installation that is there.
 	Install(ctx context.Context, ref ServerRef, spec InstallSpec) (Installation, error)
 
 	// Delete moves the deletion of one resource on and says whether it is gone,

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -322,12 +323,16 @@ func (c *Cloud) Install(ctx context.Context, ref instance.ServerRef, spec instan
 	return instance.Installation{Done: err == nil}, err
 }
 
-// put writes what the agent is given; another generation starts from nothing.
+// put writes what the agent is given. Another generation starts from nothing;
+// the same one keeps its identity, also when the inventory does not know yet
+// that it was begun: its token may have been used.
 func (c *Cloud) put(s *server, spec instance.InstallSpec) error {
 	home := c.home(s.ID)
+	begun := filepath.Join(home, "generation")
+	generation := strconv.Itoa(spec.Generation)
 	var err error
-	if spec.Generation != s.Generation {
-		err = os.RemoveAll(filepath.Join(home, "agent"))
+	if old, _ := os.ReadFile(begun); string(old) != generation { // one that cannot be read is another
+		err = errors.Join(os.RemoveAll(filepath.Join(home, "agent")), os.WriteFile(begun, []byte(generation), 0o600))
 	}
 	return errors.Join(err,
 		os.MkdirAll(filepath.Join(home, "agent"), 0o700),

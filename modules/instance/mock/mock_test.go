@@ -169,6 +169,54 @@ func TestDelete_aRecycledPidIsNotKilled(t *testing.T) {
 	}
 }
 
+// A crash between the start of an agent and its record: the agent may have
+// joined with its key, so the repetition keeps it.
+func TestInstall_afterACrashKeepsTheIdentity(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dir := t.TempDir()
+	c := open(t, dir)
+	s, err := c.Create(ctx, instance.ServerSpec{
+		Tags: instance.Tags{Installation: uuid.New(), Instance: uuid.New()}, Zone: "local-1", Type: "SIM-L4-1-24G",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.PowerOn(ctx, s.Ref); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "inventory.json")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	install := func(generation int) int {
+		if _, err := c.Install(ctx, s.Ref, instance.InstallSpec{Instance: uuid.New(), Generation: generation, Token: "hush"}); err != nil {
+			t.Fatal(err)
+		}
+		return pidOf(t, dir, s.Ref.ID)
+	}
+	lost := install(1)
+	key := filepath.Join(dir, "servers", s.Ref.ID, "agent", "key")
+	if err := os.WriteFile(key, []byte("made by the agent"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	install(1)
+	if _, err := os.Stat(key); err != nil || alive(lost) {
+		t.Errorf("the key: %v; the unrecorded agent is alive: %t", err, alive(lost))
+	}
+	install(2)
+	if _, err := os.Stat(key); !os.IsNotExist(err) {
+		t.Errorf("another generation has the old key: %v", err)
+	}
+	if _, err := c.Delete(ctx, instance.ResourceRef{Kind: instance.KindServer, Zone: s.Ref.Zone, ID: s.Ref.ID}); err != nil {
+		t.Error(err)
+	}
+}
+
 // An agent whose start was never written down is found by its mark.
 func TestDelete_anUnrecordedAgentIsEnded(t *testing.T) {
 	t.Parallel()
