@@ -17,7 +17,6 @@ import (
 // their method. Nothing else of an engine is ever reached: some of its other
 // routes load code, pause it, or answer without asking who asks.
 var allowed = map[string]string{
-	"/health":              http.MethodGet,
 	"/v1/models":           http.MethodGet,
 	"/v1/chat/completions": http.MethodPost,
 	"/v1/completions":      http.MethodPost,
@@ -52,10 +51,12 @@ func (a *agent) local() http.Handler {
 	return mux
 }
 
-// remote returns what is answered through the tunnel: the same pages, and the
-// engine's allowed routes.
+// remote returns what is answered through the tunnel: the same pages, the
+// engine's health and its allowed routes.
 func (a *agent) remote() http.Handler {
-	pages := a.local()
+	pages := http.NewServeMux()
+	pages.Handle("/", a.local())
+	pages.HandleFunc("GET /health", a.getHealth)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		method, ok := allowed[r.URL.Path]
 		switch {
@@ -158,6 +159,13 @@ func (a *agent) getReady(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, string(status.State)+": "+status.Reason, http.StatusServiceUnavailable)
 	default:
 		_, _ = io.WriteString(w, "ready\n")
+	}
+}
+
+// getHealth answers for the engine, of which not every kind has the route.
+func (a *agent) getHealth(w http.ResponseWriter, r *http.Request) {
+	if err := a.engine.Healthy(r.Context()); err != nil {
+		refuse(w, http.StatusServiceUnavailable, "engine_not_ready", "The engine is not ready. "+a.engine.Status().Reason)
 	}
 }
 

@@ -114,6 +114,9 @@ func TestTunnel_reachesOnlyWhatIsAllowed_B18(t *testing.T) {
 			t.Errorf("%s: %d, want %d", path, resp.StatusCode, want)
 		}
 	}
+	if status, body := b.get("/health"); status != http.StatusOK || body != "" {
+		t.Errorf("/health = %d %q", status, body)
+	}
 	if status, _ := b.get("/v1/chat/completions"); status != http.StatusMethodNotAllowed {
 		t.Errorf("GET of a POST route = %d", status)
 	}

@@ -54,6 +54,16 @@ func healthy(ctx context.Context, address string) error {
 	return nil
 }
 
+// Healthy asks the engine whether it can serve, now; an engine without /health
+// can when it lists its models. It returns nil when it can.
+func (s *Supervisor) Healthy(ctx context.Context) error {
+	address := s.Address()
+	if address == "" {
+		return errSick
+	}
+	return healthy(ctx, address)
+}
+
 // modelOf returns the first model that the engine lists, or the empty string.
 func modelOf(ctx context.Context, address string) string {
 	status, body, err := ask(ctx, address, "/v1/models", 1<<20)
