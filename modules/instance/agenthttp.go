@@ -164,7 +164,6 @@ func (s *Service) openTunnel(w http.ResponseWriter, r *http.Request) {
 		s.log.WarnContext(r.Context(), "tunnel not opened", "instance", who.id, "err", err)
 		return
 	}
-	s.Connected(who.id)
 	if err := s.hub.Accept(who.id, conn); err != nil {
 		s.log.DebugContext(r.Context(), "tunnel link ended", "instance", who.id, "err", err)
 	}

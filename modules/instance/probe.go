@@ -25,7 +25,10 @@ const (
 func (s *Service) probe(ctx context.Context, c *claim) (outcome, error) {
 	if s.hub.Connected(c.ID) == 0 {
 		s.setAside(c.ID) // another process may have the tunnel
-		return wait(ReasonWaitingTunnel, probeEvery, ""), nil
+		if s.hub.Connected(c.ID) == 0 {
+			return wait(ReasonWaitingTunnel, probeEvery, ""), nil
+		}
+		s.takeBack(c.ID) // it came up in between, and was told before
 	}
 	var err error
 	why := ReasonWaitingEngine

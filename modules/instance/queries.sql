@@ -140,12 +140,6 @@ UPDATE instance.instances i
 RETURNING sqlc.embed(i), d.name AS deployment, d.kind, d.offers,
     coalesce((d.engine ->> 'start_seconds')::int, 0)::int AS start_seconds, now()::timestamptz AS now;
 
--- name: NextDue :one
--- NextDue says whether an instance waits to be claimed now.
-SELECT EXISTS (SELECT FROM instance.instances i
-   WHERE i.due_at <= now() AND i.lease_until <= now() AND i.state NOT IN ('terminated', 'archived')
-     AND i.id <> ALL (@skip::uuid[]));
-
 -- name: Settle :execrows
 -- Settle writes what a step found out, unless somebody else has the lease now.
 -- What was asked for in the meantime is looked at at once.

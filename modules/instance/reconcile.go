@@ -17,6 +17,8 @@ import (
 var errLeaseLost = errors.New("lease lost")
 
 const (
+	reconcilePeriod = time.Second
+
 	slots      = 8                      // steps at once in one process
 	passTime   = 5 * time.Second        // after it a pass takes nothing new
 	lookAgain  = 200 * time.Millisecond // for due instances, while a pass waits for slow steps
@@ -160,6 +162,9 @@ func (s *Service) turn(ctx context.Context, c *claim) (err error) {
 	s.failpoint("stepped")
 	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
+	if out.after > 0 && out.after < reconcilePeriod { // sooner than the loop comes round by itself
+		defer func() { time.AfterFunc(out.after, s.reconcile.Wake) }()
+	}
 	return s.settle(settling, c, out)
 }
 
@@ -257,6 +262,13 @@ func (s *Service) setAside(id uuid.UUID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.aside[id] = time.Now().Add(asideFor)
+}
+
+// takeBack ends setAside.
+func (s *Service) takeBack(id uuid.UUID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.aside, id)
 }
 
 // skipped returns the instances that are left to others.

@@ -141,7 +141,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if s.started, err = s.q().Clock(ctx); err != nil {
 		return nil, err
 	}
-	s.reconcile = loop.New("reconcile", time.Second, c.Log, s.Reconcile)
+	s.reconcile = loop.New("reconcile", reconcilePeriod, c.Log, s.Reconcile)
 	s.scale = loop.New("scale", 2*time.Second, c.Log, s.scalePass)
 	s.loops = []*loop.Loop{
 		s.reconcile, s.scale,
@@ -166,9 +166,7 @@ func (s *Service) Installation() uuid.UUID { return s.authority.id }
 // Connected tells the service that an instance gained or lost a link of its
 // tunnel: it is meant to be the function a tunnel.Hub is made with.
 func (s *Service) Connected(id uuid.UUID) {
-	s.mu.Lock()
-	delete(s.aside, id)
-	s.mu.Unlock()
+	s.takeBack(id)
 	s.reconcile.Wake()
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,12 +74,19 @@ func setup(t *testing.T, edit ...func(*instance.Config)) *world {
 	}
 	w.endpoint = listener.Addr().String()
 	c := config(w.pool, w.ring, w.cloud, w.endpoint)
+	var tell atomic.Pointer[instance.Service]
+	c.Hub = tunnel.NewHub(func(id uuid.UUID) {
+		if s := tell.Load(); s != nil {
+			s.Connected(id)
+		}
+	})
 	for _, f := range edit {
 		f(&c)
 	}
 	if w.Service, err = instance.New(ctx, c); err != nil {
 		t.Fatal(err)
 	}
+	tell.Store(w.Service)
 	serveAgents(t, listener, w.Service, c.Hub)
 	return w
 }

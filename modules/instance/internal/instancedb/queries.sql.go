@@ -1090,20 +1090,6 @@ func (q *Queries) MoveInstance(ctx context.Context, arg MoveInstanceParams) erro
 	return err
 }
 
-const nextDue = `-- name: NextDue :one
-SELECT EXISTS (SELECT FROM instance.instances i
-   WHERE i.due_at <= now() AND i.lease_until <= now() AND i.state NOT IN ('terminated', 'archived')
-     AND i.id <> ALL ($1::uuid[]))
-`
-
-// NextDue says whether an instance waits to be claimed now.
-func (q *Queries) NextDue(ctx context.Context, skip []uuid.UUID) (bool, error) {
-	row := q.db.QueryRow(ctx, nextDue, skip)
-	var exists bool
-	err := row.Scan(&exists)
-	return exists, err
-}
-
 const node = `-- name: Node :one
 SELECT generation, joined_at, certificate_until, agent_version, agent_checksum, heartbeat_at, heartbeat
   FROM instance.nodes WHERE instance_id = $1
