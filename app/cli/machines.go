@@ -97,7 +97,7 @@ func needs(n *noun, cmd *cobra.Command, names ...string) {
 var instanceColumns = []column{
 	col("NAME", "name"), col("DEPLOYMENT", "deployment"), col("STATE", "state"),
 	{"PROGRESS", func(r row) string { return r.text("progress") + "%" }},
-	col("NODE", "connectivity"), col("OFFER", "offer"), eur("EUR/H", "price_per_hour"), eur("COST EUR", "cost"),
+	col("NODE", "connectivity"), col("OFFER", "offer"), col("EUR/H", "price_per_hour"), eur("COST EUR", "cost"),
 	col("MODEL", "model"), col("MESSAGE", "message"),
 }
 
@@ -262,7 +262,7 @@ func (c Config) models() *cobra.Command {
 	}), "/models", "name")
 	n.names(n.verb("offers MODEL", "Machines on which a model can run, cheapest first", func(c *call) error {
 		return c.show("/offers", url.Values{"model": {c.args[0]}}, []column{
-			col("OFFER", "offer"), eur("EUR/H", "price_per_hour"), col("STOCK", "stock"), col("GPUS", "gpu_count"), col("GPU", "gpu"), col("VRAM GB", "gpu_vram_gb"),
+			col("OFFER", "offer"), col("EUR/H", "price_per_hour"), col("STOCK", "stock"), col("GPUS", "gpu_count"), col("GPU", "gpu"), col("VRAM GB", "gpu_vram_gb"),
 		})
 	}), "/models", "name")
 	var input, output string

@@ -181,7 +181,7 @@ func (c Config) costs() *cobra.Command {
 			return err
 		}
 		return c.one([]column{
-			eur("EUR PER HOUR", "burn_rate"), eur("EUR THIS MONTH", "month_to_date"), eur("EUR FORECAST", "forecast"), moment("AT", "at"),
+			col("EUR PER HOUR", "burn_rate"), eur("EUR THIS MONTH", "month_to_date"), eur("EUR FORECAST", "forecast"), moment("AT", "at"),
 		}, now)
 	})
 	for _, v := range []struct {
@@ -189,7 +189,7 @@ func (c Config) costs() *cobra.Command {
 		columns     []column
 	}{
 		{"charges", "Priced intervals of servers, volumes and addresses", []column{
-			col("INSTANCE", "instance"), col("KIND", "kind"), col("WHAT", "description"), eur("EUR/H", "price_per_hour"),
+			col("INSTANCE", "instance"), col("KIND", "kind"), col("WHAT", "description"), col("EUR/H", "price_per_hour"),
 			moment("FROM", "started_at"), moment("TO", "ended_at"), eur("EUR", "amount"), col("MODEL", "model"),
 		}},
 		{"days", "What each day cost, in UTC", []column{col("DAY", "date"), eur("EUR", "amount")}},

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/money"
 )
 
 // row is a thing as the API describes it.
@@ -79,9 +81,17 @@ func col(title, field string) column {
 	return column{title, func(r row) string { return r.text(field) }}
 }
 
-// eur shows an amount of money.
+// eur shows an amount of money for people: from a cent on to four decimal
+// places, below it exactly. Prices are shown with col, as they are.
 func eur(title, field string) column {
-	return column{title, func(r row) string { return r.text(field) }}
+	return column{title, func(r row) string {
+		text := r.text(field)
+		amount, err := money.Parse(text)
+		if err != nil || amount < money.Cent && amount > -money.Cent {
+			return text
+		}
+		return amount.Round(4)
+	}}
 }
 
 // moment shows a time without its fractions.
