@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
+	"github.com/inventiv-it-for-ai/inventiv/db"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
@@ -78,7 +80,15 @@ func (s *Service) store(ctx context.Context, records []spool.Record) error {
 		p.FirstTokenUs = append(p.FirstTokenUs, r.FirstToken.Microseconds())
 		p.DurationUs = append(p.DurationUs, r.Duration.Microseconds())
 	}
-	if _, err := gatewaydb.New(s.pool).InsertUsage(ctx, p); err != nil {
+	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		q := gatewaydb.New(tx)
+		if err := q.CommitDurably(ctx); err != nil {
+			return err //nolint:wrapcheck // wrapped below
+		}
+		_, err := q.InsertUsage(ctx, p)
+		return err //nolint:wrapcheck // wrapped below
+	})
+	if err != nil {
 		return fmt.Errorf("store usage records: %w", err)
 	}
 	return nil

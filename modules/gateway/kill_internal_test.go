@@ -260,11 +260,17 @@ func TestF23_theDatabaseIsAwayForAWhile(t *testing.T) {
 	server.Thaw()
 	ask()
 	count := func() (n int) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Second)
 		defer cancel()
 		_ = pool.QueryRow(ctx, `SELECT count(*) FROM gateway.usage_records WHERE status = 'completed'`).Scan(&n)
 		return n
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			depth, open := b.spool.Depth()
+			t.Logf("%d records of %d requests; in the spool %d bytes and %d open", count(), asked, depth, open)
+		}
+	})
 	eventually(t, 30*time.Second, "every request has its record", func() bool { return count() == asked })
 	stop()
 	loops.Wait()

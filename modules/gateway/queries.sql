@@ -17,6 +17,11 @@ SELECT id, organisation_id, name, model, base_url, key_sealed, private, state FR
 UPDATE gateway.endpoints SET state = @state, message = @message, checked_at = now()
  WHERE id = @id AND organisation_id = @organisation_id;
 
+-- name: CommitDurably :exec
+-- CommitDurably makes the commit of this transaction wait for the disk, whatever
+-- the server's setting: the spool forgets what was committed.
+SELECT set_config('synchronous_commit', 'on', true);
+
 -- name: InsertUsage :execrows
 -- InsertUsage stores a batch of final records; one that is there already stays.
 INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, path, upstream, upstream_id, status,

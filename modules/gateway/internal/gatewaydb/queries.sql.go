@@ -58,6 +58,17 @@ func (q *Queries) AllEndpoints(ctx context.Context) ([]AllEndpointsRow, error) {
 	return items, nil
 }
 
+const commitDurably = `-- name: CommitDurably :exec
+SELECT set_config('synchronous_commit', 'on', true)
+`
+
+// CommitDurably makes the commit of this transaction wait for the disk, whatever
+// the server's setting: the spool forgets what was committed.
+func (q *Queries) CommitDurably(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, commitDurably)
+	return err
+}
+
 const deleteEndpoint = `-- name: DeleteEndpoint :one
 DELETE FROM gateway.endpoints WHERE organisation_id = $1 AND (id::text = $2::text OR name = $2::text) RETURNING id, name
 `
