@@ -9,7 +9,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 TOOLS := bin/tools
 ARCH ?= $(shell go env GOARCH)
-GENERATED = git ls-files -co --exclude-standard -- 'modules/*/internal/*db/*.go' '*_templ.go'
+GENERATED = git ls-files -co --exclude-standard -- 'modules/*/internal/*db/*.go' '*_templ.go' db/schema.sql
 
 .PHONY: help run build test check lint fmt gen verify race e2e bench fuzz migrate image clean
 
@@ -38,6 +38,8 @@ fmt: $(TOOLS)/golangci-lint ## Format
 gen: $(TOOLS)/sqlc $(TOOLS)/templ ## Generate the queries' and the pages' Go code
 	@$(TOOLS)/sqlc generate
 	@$(TOOLS)/templ generate -path views -log-level error
+	@./scripts/need.sh postgresql
+	@go test ./db -run TestSchema -update >/dev/null
 
 verify: ## Generated code and go.mod are what they should be
 	@before=$$($(GENERATED) | xargs cksum); $(MAKE) gen; after=$$($(GENERATED) | xargs cksum); \

@@ -13,7 +13,7 @@ const wall = 500
 
 func TestFiles_stayBelowTheWall(t *testing.T) {
 	t.Parallel()
-	generated := map[string]bool{}
+	generated := map[string]bool{"db/schema.sql": true} // what pg_dump writes of all migrations
 	for _, s := range sources(t) {
 		generated[s.path] = s.generated
 	}
