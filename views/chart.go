@@ -67,16 +67,16 @@ func (d CostDay) total() money.EUR {
 }
 
 func (d CostDay) readout() string {
-	b := d.Day.Format("2 January") + ": " + EUR(d.total())
+	parts := []string{d.Day.Format("2 January") + ": " + EUR(d.total())}
 	for _, p := range d.Parts {
 		if p.Cost != 0 {
-			b += " · " + p.Name + " " + EURFine(p.Cost)
+			parts = append(parts, p.Name+" "+EURFine(p.Cost))
 		}
 	}
 	if d.Ahead != 0 {
-		b += " · forecast " + EUR(d.Ahead)
+		parts = append(parts, "forecast "+EUR(d.Ahead))
 	}
-	return b
+	return strings.Join(parts, " · ")
 }
 
 // maxSeries is how many models have a colour of their own; the others share

@@ -1,6 +1,7 @@
 package views
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -73,12 +74,7 @@ func (p Deploy) first() *OfferChoice {
 }
 
 func (p Deploy) isThen(id string) bool {
-	for _, t := range p.Then {
-		if t == id {
-			return id != p.First
-		}
-	}
-	return false
+	return id != p.First && slices.Contains(p.Then, id)
 }
 
 // fitting counts the offers that can hold the model.
@@ -100,13 +96,14 @@ func (p Deploy) command() string {
 	if m == nil || o == nil {
 		return ""
 	}
-	b := "inventiv deployments create " + p.Name + " --model " + m.Name + " --offer " + o.ID
+	words := []string{"inventiv deployments create", p.Name, "--model", m.Name, "--offer", o.ID}
 	for _, t := range p.Then {
 		if t != p.First {
-			b += " --offer " + t
+			words = append(words, "--offer", t)
 		}
 	}
-	return b + " --min " + strconv.Itoa(p.Min) + " --max " + strconv.Itoa(p.Max)
+	words = append(words, "--min", strconv.Itoa(p.Min), "--max", strconv.Itoa(p.Max))
+	return strings.Join(words, " ")
 }
 
 // fitShare is how much of a machine's GPU memory the model takes, in percent.

@@ -54,5 +54,7 @@ func live(path, name string, topics ...string) templ.Attributes {
 		"hx-get":     path + sep + "fragment=" + name,
 		"hx-trigger": strings.Join(triggers, ", "),
 		"hx-swap":    "outerMorph",
+		// What a page asks by itself does not keep a session from going idle.
+		"hx-headers": `{"Inventiv-Passive":"1"}`,
 	}
 }

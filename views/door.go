@@ -5,7 +5,7 @@ import "strconv"
 // Login is the sign-in page.
 type Login struct {
 	Email   string
-	Next    string // where to go afterwards; a path of ours
+	Return  string // where to go afterwards; a path of ours
 	Note    string // such as "You were signed out."
 	Refusal Refusal
 }
@@ -18,8 +18,10 @@ func (p Login) Title() string { return "Sign in" }
 type SetUp struct {
 	Purpose      string // setup, invite, reset
 	Email        string
-	Name         string
-	Organisation string // asked for at the first set-up only
+	Role         string // offered by an invitation
+	Organisation string // that invites; or the name of the first one, as typed
+	Founds       bool   // a first organisation is made and may be named
+	HasPassword  bool   // an invited person confirms with his own password
 	Action       string // the link itself
 	Refusal      Refusal
 }

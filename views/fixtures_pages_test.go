@@ -60,7 +60,7 @@ func fixtures() []fixture {
 	typed := views.ConfirmVerb("terminate", "i1", "inst-7f2a91c4")
 	typed.Refusal = views.Refusal{Text: "What you typed is not inst-7f2a91c4.", Fix: "Type the name exactly.", Field: "confirm"}
 	mine := usage()
-	mine.Mine, mine.By = true, "model"
+	mine.By, mine.May.Costs = "model", false
 	return []fixture{
 		{"home", home(), "/"},
 		{"home-first", firstHome(), "/"},
@@ -93,8 +93,8 @@ func fixtures() []fixture {
 		{"account", account, "/account"},
 		{"login", views.Login{}, ""},
 		{"login-refused", views.Login{Email: "owner@atelier.example", Refusal: views.Refusal{Text: "E-mail address and password do not match.", Fix: "Try again, or ask for a reset link."}}, ""},
-		{"setup", views.SetUp{Purpose: "setup", Email: "admin@inventiv.local", Action: "/setup/abc"}, ""},
-		{"invite", views.SetUp{Purpose: "invite", Email: "grace@atelier.example", Organisation: "Atelier Nord", Action: "/setup/def"}, ""},
+		{"setup", views.SetUp{Purpose: "setup", Email: "admin@inventiv.local", Founds: true, Action: "/setup/abc"}, ""},
+		{"invite", views.SetUp{Purpose: "invite", Email: "grace@atelier.example", Role: "user", Organisation: "Atelier Nord", Action: "/setup/def"}, ""},
 		{"problem-404", views.ProblemOf(404, "0193a1c2-77aa"), "/"},
 		{"problem-403", views.ProblemOf(403, "0193a1c2-77aa"), "/"},
 		{"problem-500", views.ProblemOf(500, "0193a1c2-77aa"), ""},

@@ -168,7 +168,7 @@ func instance() views.Instance {
 			{At: ago(7 * time.Minute), State: "booting"},
 			{At: started, State: "provisioning", Text: "asked for by owner@atelier.example"},
 		},
-		Log: views.Log{Source: "engine", Sources: []string{"engine", "agent", "operations"}, Lines: logLines()},
+		Log:     views.Log{Source: "engine", Sources: []string{"engine", "agent", "operations"}, Lines: logLines()},
 		Actions: []string{"terminate", "replace"}, May: all,
 	}
 }
@@ -273,11 +273,11 @@ func usage() views.Usage {
 			{Label: "Requests", Value: "1,353,195", Note: "41 interrupted"},
 		},
 		Rows: []views.UsageRow{
-			{Name: "marketing-bot", Sub: "ada@atelier.example", Requests: 48210, Input: 61_200_000, Output: 9_800_000, Value: eur("41.90"), FirstToken: 210 * time.Millisecond},
-			{Name: "support-copilot", Sub: "grace@atelier.example", Requests: 88034, Input: 97_500_000, Output: 21_400_000, Value: eur("33.15"), FirstToken: 174 * time.Millisecond},
-			{Name: "nightly-eval", Sub: "ci@atelier.example", Requests: 12400, Input: 38_100_000, Output: 3_200_000, Value: eur("19.60"), FirstToken: 390 * time.Millisecond},
+			{Name: "marketing-bot", Sub: "ada@atelier.example", Requests: 48210, Input: 61_200_000, Output: 9_800_000, Value: eur("41.90")},
+			{Name: "support-copilot", Sub: "grace@atelier.example", Requests: 88034, Input: 97_500_000, Output: 21_400_000, Value: eur("33.15")},
+			{Name: "nightly-eval", Sub: "ci@atelier.example", Requests: 12400, Input: 38_100_000, Output: 3_200_000, Value: eur("19.60")},
 			{Name: "search", Sub: "linus@atelier.example", Requests: 1204551, Input: 402_700_000, Value: eur("12.07")},
-			{Name: "Playground", Requests: 31, Input: 9120, Output: 4011, Value: eur("0.0043"), FirstToken: 188 * time.Millisecond},
+			{Name: "Playground", Requests: 31, Input: 9120, Output: 4011, Value: eur("0.0043")},
 		},
 		Totals:  views.UsageRow{Requests: 1353226, Input: 599_509_120, Output: 34_404_011, Value: eur("106.72")},
 		Kinds:   []views.Cost{{What: "Servers", Amount: eur("1231.40")}, {What: "Volumes", Amount: eur("41.12")}, {What: "Addresses", Amount: eur("11.55")}},

@@ -1,6 +1,7 @@
 package views
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -127,12 +128,7 @@ func (p Instance) spent() string {
 }
 
 func (p Instance) allows(action string) bool {
-	for _, a := range p.Actions {
-		if a == action {
-			return p.May.Operate
-		}
-	}
-	return false
+	return p.May.Operate && slices.Contains(p.Actions, action)
 }
 
 // Verb names an action on an instance and what it does.

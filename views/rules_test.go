@@ -267,7 +267,10 @@ func noEmptyText(doc *html.Node) (wrong []string) {
 
 func checkFragments(t *testing.T, f fixture) {
 	t.Helper()
-	live := f.page.(views.Live)
+	live, ok := f.page.(views.Live)
+	if !ok {
+		t.Fatal("not live")
+	}
 	found := 0
 	each(parse(t, drawn(t, f)), func(e *html.Node) {
 		get := attr(e, "hx-get")

@@ -13,7 +13,6 @@ import (
 type Usage struct {
 	Period  string // 24h, 7d, month, last
 	By      string // model, key, instance
-	Mine    bool   // only the person's own
 	Words   string // "this month", "in the last 24 hours"
 	Spent   money.EUR
 	Figures []Figure
@@ -29,13 +28,11 @@ type Usage struct {
 
 // UsageRow is one line of usage, of a model, a key or an instance.
 type UsageRow struct {
-	Name, Sub   string
-	Requests    int64
-	Input       int64
-	Output      int64
-	Interrupted int64
-	Value       money.EUR // at the price list
-	FirstToken  time.Duration
+	Name, Sub string
+	Requests  int64
+	Input     int64
+	Output    int64
+	Value     money.EUR // at the price list
 }
 
 // ChargeRow is a priced interval of a resource.
@@ -80,7 +77,7 @@ func (p Usage) Fragment(name string) templ.Component {
 }
 
 // link returns the page's address with one choice changed.
-func (p Usage) link(period, by string, mine bool) string {
+func (p Usage) link(period, by string) string {
 	q := url.Values{}
 	if period != "month" {
 		q.Set("period", period)
@@ -88,44 +85,31 @@ func (p Usage) link(period, by string, mine bool) string {
 	if by != "model" {
 		q.Set("by", by)
 	}
-	if mine {
-		q.Set("mine", "1")
-	}
 	if len(q) == 0 {
 		return "/usage"
 	}
 	return "/usage?" + q.Encode()
 }
 
-func (p Usage) here() string { return p.link(p.Period, p.By, p.Mine) }
+func (p Usage) here() string { return p.link(p.Period, p.By) }
 
 func (p Usage) csv() string {
 	q := url.Values{"period": {p.Period}, "by": {p.By}}
-	if p.Mine {
-		q.Set("mine", "1")
-	}
 	return "/usage.csv?" + q.Encode()
 }
 
 func (p Usage) periods() []tab {
 	var tabs []tab
 	for _, t := range []Choice{{"24h", "24 h"}, {"7d", "7 d"}, {"month", "Month"}, {"last", "Last month"}} {
-		tabs = append(tabs, tab{p.link(t.ID, p.By, p.Mine), t.Name, p.Period == t.ID})
+		tabs = append(tabs, tab{p.link(t.ID, p.By), t.Name, p.Period == t.ID})
 	}
 	return tabs
-}
-
-func (p Usage) scopes() []tab {
-	return []tab{
-		{p.link(p.Period, p.By, true), "Me", p.Mine},
-		{p.link(p.Period, p.By, false), "Organisation", !p.Mine},
-	}
 }
 
 func (p Usage) groups() []tab {
 	var tabs []tab
 	for _, t := range []Choice{{"model", "Model"}, {"key", "Key"}, {"instance", "Instance"}} {
-		tabs = append(tabs, tab{p.link(p.Period, t.ID, p.Mine), t.Name, p.By == t.ID})
+		tabs = append(tabs, tab{p.link(p.Period, t.ID), t.Name, p.By == t.ID})
 	}
 	return tabs
 }
