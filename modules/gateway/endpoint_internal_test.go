@@ -40,7 +40,7 @@ func TestAddEndpoint_servesWithAKeyOfItsOwn(t *testing.T) {
 	if list, err := b.Endpoints(t.Context(), operator); err != nil || len(list) != 1 || list[0].State != "reachable" || list[0].CheckedAt.IsZero() {
 		t.Errorf("Endpoints = %+v, %v", list, err)
 	}
-	res := b.ask(t, "/v1/chat/completions", strings.Replace(chatBody(""), model, "their/model", 1)) //nolint:bodyclose // closed by ask
+	res := b.ask(t, "/v1/chat/completions", strings.Replace(chatBody(""), model, "their/model", 1))
 	if got := text(t, res); got != wholeAnswer || authorization != "Bearer sk-upstream" {
 		t.Errorf("got %s, sent %q", got, authorization)
 	}
@@ -95,7 +95,7 @@ func TestB30_rebinding(t *testing.T) {
 	if _, err := b.reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	res := b.ask(t, "/v1/chat/completions", strings.Replace(chatBody(""), model, "m", 1)) //nolint:bodyclose // closed by ask
+	res := b.ask(t, "/v1/chat/completions", strings.Replace(chatBody(""), model, "m", 1))
 	if got := code(t, res); res.StatusCode != http.StatusBadGateway || got != codeBadUpstream {
 		t.Errorf("got %d %s", res.StatusCode, got)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/inventiv-it-for-ai/inventiv/db"
@@ -23,12 +22,8 @@ const (
 // returns how many. What the database has not confirmed stays in the spool, so
 // an error loses nothing, and a batch that was stored twice is stored once.
 func (s *Service) flush(ctx context.Context) (int, error) {
-	moved, told := 0, map[uuid.UUID]bool{}
-	defer func() {
-		for organisation := range told {
-			s.events.Publish(events.Event{Topic: events.Usage, Organisation: organisation})
-		}
-	}()
+	moved := 0
+	defer s.tell()
 	for ctx.Err() == nil {
 		batch, err := s.spool.Next(flushBatch)
 		if err != nil {
@@ -40,7 +35,7 @@ func (s *Service) flush(ctx context.Context) (int, error) {
 			}
 			moved += n
 			for i := range batch.Records {
-				told[batch.Records[i].Organisation] = true
+				s.untold[batch.Records[i].Organisation] = true
 			}
 		}
 		if err := s.spool.Ack(batch); err != nil {
@@ -51,6 +46,18 @@ func (s *Service) flush(ctx context.Context) (int, error) {
 		}
 	}
 	return moved, nil
+}
+
+// tell says whose usage has changed, at most once a second.
+func (s *Service) tell() {
+	if len(s.untold) == 0 || time.Since(s.toldAt) < time.Second {
+		return
+	}
+	for organisation := range s.untold {
+		s.events.Publish(events.Event{Topic: events.Usage, Organisation: organisation})
+	}
+	clear(s.untold)
+	s.toldAt = time.Now()
 }
 
 // store inserts records that may be there already.

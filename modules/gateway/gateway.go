@@ -106,6 +106,9 @@ type Service struct {
 	turn                atomic.Uint32 // whose turn it is among equals
 	held                atomic.Int64  // bytes of bodies in memory
 
+	untold map[uuid.UUID]bool // organisations with new usage; of the flush pass alone
+	toldAt time.Time
+
 	routeLoop, flushLoop, checkLoop, partitionLoop *loop.Loop
 }
 
@@ -135,7 +138,7 @@ func New(c Config) (*Service, error) {
 	}
 	s := &Service{
 		pool: c.Pool, ring: c.Keyring, log: c.Log, keys: c.Keys, instances: c.Instances, prices: c.Prices, models: c.Models,
-		events: c.Events, spool: records, toPublic: toEndpoints(false), toPrivate: toEndpoints(true),
+		events: c.Events, spool: records, toPublic: toEndpoints(false), toPrivate: toEndpoints(true), untold: map[uuid.UUID]bool{},
 		limits: limits{
 			body: c.MaxBody, held: buffersAtOnce * c.MaxBody, bodyTime: time.Minute, answer: 64 << 20,
 			firstByte: 10 * time.Minute, gap: 2 * time.Minute, write: 30 * time.Second,

@@ -170,8 +170,11 @@ type fakeModels struct{}
 
 func (fakeModels) EnsureModel(context.Context, uuid.UUID, string) error { return nil }
 
+// reply is an answer that is closed when the test ends.
+type reply struct{ *http.Response }
+
 // ask sends a body to a path with the good key.
-func (b *bed) ask(t testing.TB, path, body string) *http.Response {
+func (b *bed) ask(t testing.TB, path, body string) reply {
 	t.Helper()
 	return b.send(t, b.request(t, path, body))
 }
@@ -187,18 +190,18 @@ func (b *bed) request(t testing.TB, path, body string) *http.Request {
 	return req
 }
 
-func (b *bed) send(t testing.TB, req *http.Request) *http.Response {
+func (b *bed) send(t testing.TB, req *http.Request) reply {
 	t.Helper()
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = res.Body.Close() })
-	return res
+	return reply{res}
 }
 
 // text reads a whole answer.
-func text(t testing.TB, res *http.Response) string {
+func text(t testing.TB, res reply) string {
 	t.Helper()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
@@ -280,7 +283,7 @@ func TestServe_forwardsAndMeters(t *testing.T) {
 	req := b.request(t, "/v1/chat/completions", chatBody(`"max_tokens": 5, `))
 	req.Header.Set("Traceparent", "00-aa-bb-01")
 	req.Header.Set("Cookie", "secret=1")
-	res := b.send(t, req) //nolint:bodyclose // closed by send
+	res := b.send(t, req)
 	if body := text(t, res); res.StatusCode != http.StatusOK || body != wholeAnswer {
 		t.Fatalf("got %d %s", res.StatusCode, body)
 	}

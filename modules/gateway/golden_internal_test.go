@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"golang.org/x/tools/txtar"
-
 	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
 )
 
@@ -34,14 +32,7 @@ func TestGolden(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			t.Parallel()
-			golden, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			in := map[string]string{}
-			for _, f := range golden.Files {
-				in[f.Name] = string(f.Data)
-			}
+			comment, in := readGolden(t, file)
 			var forwarded atomic.Pointer[string]
 			b := newBed(t, pool, upstream(t, scripted(in["upstream"], &forwarded)))
 			out := map[string]string{
@@ -54,7 +45,7 @@ func TestGolden(t *testing.T) {
 				out["forwarded"] = *f + "\n"
 			}
 			if *update {
-				rewrite(t, file, golden.Comment, out)
+				rewrite(t, file, comment, out)
 				return
 			}
 			for _, name := range []string{"forwarded", "response", "usage"} {
@@ -66,13 +57,38 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func rewrite(t *testing.T, file string, comment []byte, out map[string]string) {
+// readGolden reads a file in the txtar format: a comment, then parts that each
+// begin with a line "-- name --".
+func readGolden(t *testing.T, file string) (comment string, parts map[string]string) {
 	t.Helper()
-	golden := &txtar.Archive{Comment: comment}
-	for _, name := range []string{"request", "upstream", "forwarded", "response", "usage"} {
-		golden.Files = append(golden.Files, txtar.File{Name: name, Data: []byte(out[name])})
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, txtar.Format(golden), 0o600); err != nil {
+	name, texts := "", map[string]*strings.Builder{"": {}}
+	for line := range strings.Lines(string(data)) {
+		if part, ok := strings.CutSuffix(line, " --\n"); ok && strings.HasPrefix(part, "-- ") {
+			name = part[len("-- "):]
+			texts[name] = &strings.Builder{}
+			continue
+		}
+		texts[name].WriteString(line)
+	}
+	parts = map[string]string{}
+	for name, text := range texts {
+		parts[name] = text.String()
+	}
+	return parts[""], parts
+}
+
+func rewrite(t *testing.T, file, comment string, out map[string]string) {
+	t.Helper()
+	var all strings.Builder
+	all.WriteString(comment)
+	for _, name := range []string{"request", "upstream", "forwarded", "response", "usage"} {
+		fmt.Fprintf(&all, "-- %s --\n%s\n", name, strings.TrimSuffix(out[name], "\n"))
+	}
+	if err := os.WriteFile(file, []byte(all.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -113,7 +129,7 @@ func exchangeOf(t *testing.T, b *bed, request string) string {
 	r := bufio.NewReader(strings.NewReader("POST " + strings.TrimSuffix(request, "\n")))
 	first, _ := r.ReadString('\n')
 	body, _ := io.ReadAll(r)
-	res := b.ask(t, strings.TrimSpace(strings.TrimPrefix(first, "POST ")), string(body)) //nolint:bodyclose // closed by ask
+	res := b.ask(t, strings.TrimSpace(strings.TrimPrefix(first, "POST ")), string(body))
 	var out bytes.Buffer
 	fmt.Fprintln(&out, res.StatusCode, res.Header.Get("Content-Type"))
 	for _, name := range []string{"Retry-After", "X-Should-Retry", "Set-Cookie", "Location"} {

@@ -174,7 +174,7 @@ func checkKilled(t *testing.T, pool *pgxpool.Pool, dir string, organisation uuid
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Service{pool: pool, spool: records, events: events.New(slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler)}
+	s := &Service{pool: pool, spool: records, untold: map[uuid.UUID]bool{}, events: events.New(slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler)}
 	if _, err := s.flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestF23_theDatabaseIsAwayForAWhile(t *testing.T) {
 	ask := func() {
 		t.Helper()
 		for range 100 {
-			if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != 200 { //nolint:bodyclose // closed by ask
+			if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != http.StatusOK {
 				t.Fatalf("request %d: %d %s", asked, res.StatusCode, text(t, res))
 			}
 			asked++
@@ -284,7 +284,7 @@ func TestF29_nothingIsServedUnmetered(t *testing.T) {
 	if err := b.spool.Close(); err != nil {
 		t.Fatal(err)
 	}
-	res := b.ask(t, "/v1/chat/completions", chatBody("")) //nolint:bodyclose // closed by ask
+	res := b.ask(t, "/v1/chat/completions", chatBody(""))
 	if got := code(t, res); res.StatusCode != http.StatusServiceUnavailable || got != "metering_unavailable" {
 		t.Errorf("got %d %s", res.StatusCode, got)
 	}

@@ -103,7 +103,7 @@ func TestServe_anInstantUpstreamTruncatesNothing(t *testing.T) {
 		_, _ = io.WriteString(w, whole)
 	}))
 	for range 300 {
-		if got := text(t, b.ask(t, "/v1/chat/completions", chatBody(`"stream":true,`))); got != whole { //nolint:bodyclose // closed by ask
+		if got := text(t, b.ask(t, "/v1/chat/completions", chatBody(`"stream":true,`))); got != whole {
 			t.Fatalf("got %d bytes, want %d", len(got), len(whole))
 		}
 	}
@@ -131,7 +131,7 @@ func TestServe_triesAnotherReplicaBeforeTheFirstByte(t *testing.T) {
 			t.Parallel()
 			b := newBed(t, pool, tt.first, tt.second)
 			for range 6 { // whoever's turn it is
-				if res := b.ask(t, "/v1/chat/completions", tt.body); res.StatusCode != 200 || text(t, res) == "" {
+				if res := b.ask(t, "/v1/chat/completions", tt.body); res.StatusCode != http.StatusOK || text(t, res) == "" {
 					t.Fatalf("got %d", res.StatusCode)
 				}
 			}
@@ -152,12 +152,12 @@ func TestServe_triesAnotherReplicaBeforeTheFirstByte(t *testing.T) {
 		return upstream(t, func(w http.ResponseWriter, _ *http.Request) { asked.Add(1); w.WriteHeader(status) })
 	}
 	b := newBed(t, pool, counted(500), counted(500), counted(500))
-	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != 500 || asked.Load() != 1 { //nolint:bodyclose // closed by ask
+	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != http.StatusInternalServerError || asked.Load() != 1 {
 		t.Errorf("500: %d after %d attempts", res.StatusCode, asked.Load())
 	}
 	asked.Store(0)
 	b = newBed(t, pool, counted(503), counted(503), counted(503))
-	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != 503 || asked.Load() != 2 {
+	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != http.StatusServiceUnavailable || asked.Load() != 2 {
 		t.Errorf("503: %d after %d attempts", res.StatusCode, asked.Load())
 	}
 }
@@ -178,7 +178,7 @@ func TestF35_aSilentUpstreamIsCutOff(t *testing.T) {
 	}
 	b := newBed(t, pool, silent(""))
 	b.limits.firstByte = 20 * time.Millisecond
-	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != 504 || code(t, res) != codeTimeout {
+	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != http.StatusGatewayTimeout || code(t, res) != codeTimeout {
 		t.Errorf("no answer: %d", res.StatusCode)
 	}
 	b = newBed(t, pool, silent(piece))
@@ -201,7 +201,7 @@ func TestF35_aSilentUpstreamIsCutOff(t *testing.T) {
 		_, _ = io.Copy(w, endless{})
 	}))
 	b.limits.answer = 1 << 20
-	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != 502 || code(t, res) != codeBadUpstream {
+	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != http.StatusBadGateway || code(t, res) != codeBadUpstream {
 		t.Errorf("B36 an answer without end: %d", res.StatusCode)
 	}
 }

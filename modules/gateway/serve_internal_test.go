@@ -17,7 +17,7 @@ import (
 )
 
 // code returns the code of an error answer and fails if it is not one of ours.
-func code(t *testing.T, res *http.Response) string {
+func code(t *testing.T, res reply) string {
 	t.Helper()
 	body := text(t, res)
 	_, after, ok := strings.Cut(body, `"code":"`)
@@ -64,12 +64,12 @@ func TestB01toB05_credentials(t *testing.T) {
 	b.keys.away.Store(true)
 	req := b.request(t, "/v1/chat/completions", chatBody(""))
 	req.Header.Set("Authorization", "Bearer sk-inv-unknown")
-	if res := b.send(t, req); res.StatusCode != 503 || code(t, res) != "auth_unavailable" || res.Header.Get("Retry-After") == "" {
+	if res := b.send(t, req); res.StatusCode != http.StatusServiceUnavailable || code(t, res) != "auth_unavailable" || res.Header.Get("Retry-After") == "" {
 		t.Errorf("database away, unknown key: %d %v", res.StatusCode, res.Header)
 	}
 	req = b.request(t, "/v1/chat/completions", chatBody(""))
 	req.Header = http.Header{"X-Api-Key": {goodKey}, "Content-Type": {"application/json; charset=utf-8"}}
-	if res := b.send(t, req); res.StatusCode != 200 {
+	if res := b.send(t, req); res.StatusCode != http.StatusOK {
 		t.Errorf("known key in X-API-Key: %d", res.StatusCode)
 	}
 }
@@ -85,7 +85,7 @@ func TestB07_contentTypes(t *testing.T) {
 		req := b.request(t, "/v1/chat/completions", chatBody(""))
 		req.Header = h.Clone()
 		req.Header.Set("Authorization", "Bearer "+goodKey)
-		if res := b.send(t, req); res.StatusCode != 415 || code(t, res) != "unsupported_media_type" {
+		if res := b.send(t, req); res.StatusCode != http.StatusUnsupportedMediaType || code(t, res) != "unsupported_media_type" {
 			t.Errorf("%v: %d", h, res.StatusCode)
 		}
 	}
@@ -110,11 +110,11 @@ func TestB08_tooLarge(t *testing.T) {
 	eventually(t, 5*time.Second, "no bytes are held", func() bool { return b.held.Load() == 0 })
 	// A body of the limit passes; one that all others leave no room for does not.
 	whole := chatBody(`"x":"` + strings.Repeat("x", 1<<20) + `",`)
-	if res := b.ask(t, "/v1/chat/completions", whole); res.StatusCode != 200 {
+	if res := b.ask(t, "/v1/chat/completions", whole); res.StatusCode != http.StatusOK {
 		t.Errorf("1 MiB: %d", res.StatusCode)
 	}
 	b.held.Add(b.limits.held - 1<<20)
-	if res := b.ask(t, "/v1/chat/completions", whole); res.StatusCode != 503 || code(t, res) != "gateway_busy" {
+	if res := b.ask(t, "/v1/chat/completions", whole); res.StatusCode != http.StatusServiceUnavailable || code(t, res) != "gateway_busy" {
 		t.Errorf("no room: %d", res.StatusCode)
 	}
 }
@@ -232,7 +232,7 @@ func TestModels_tellsTheSleepingApart(t *testing.T) {
 func TestServe_beforeTheFirstRoutes(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, nil)
-	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != 503 || code(t, res) != "starting" {
+	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != http.StatusServiceUnavailable || code(t, res) != "starting" {
 		t.Errorf("got %d", res.StatusCode)
 	}
 }
