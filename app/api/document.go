@@ -57,12 +57,15 @@ func describeTypes(r *jsonschema.Reflector) {
 	id.AddType(jsonschema.String)
 	id.WithFormat("uuid")
 	r.AddTypeMapping(uuid.UUID{}, id)
+	ours := regexp.MustCompile(`^(Api|Money|Uuid|Web|Wire)`) // packages that a name would begin with
 	generic := regexp.MustCompile(`\[.*\.([A-Za-z]+)\]`)
 	r.DefaultOptions = append(r.DefaultOptions, jsonschema.InterceptDefName(func(t reflect.Type, name string) string {
 		if m := generic.FindStringSubmatch(t.Name()); m != nil {
 			return m[1] + "List"
 		}
-		return strings.TrimPrefix(name, "Api")
+		return ours.ReplaceAllString(name, "")
+	}), jsonschema.InterceptNullability(func(p jsonschema.InterceptNullabilityParams) {
+		p.Schema.RemoveType(jsonschema.Null) // what is missing is left out
 	}))
 }
 
@@ -92,7 +95,9 @@ func (a *API) describe(r *openapi31.Reflector, row route) error {
 		out = nil
 	}
 	o.AddRespStructure(out, openapi.WithHTTPStatus(row.status))
-	o.AddRespStructure(web.Problem{}, openapi.WithContentType(problemType), func(u *openapi.ContentUnit) { u.IsDefault = true })
+	o.AddRespStructure(web.Problem{}, openapi.WithContentType(problemType), func(u *openapi.ContentUnit) {
+		u.IsDefault, u.Description = true, "What happened, why, and what to do."
+	})
 	return r.AddOperation(o)
 }
 
