@@ -83,7 +83,7 @@ func (p *process) root() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(p.serveCommand(), p.agentCommand(), p.migrateCommand(), p.dbCommand(), p.adminCommand(), p.versionCommand())
+	root.AddCommand(p.serveCommand(), p.agentCommand(), p.migrateCommand(), p.dbCommand(), p.adminCommand(), p.doctorCommand(), p.versionCommand())
 	root.AddCommand(cli.Commands(cli.Config{
 		Version: p.version, Environ: p.environ, Root: os.Geteuid() == 0, Stdin: os.Stdin, Stdout: p.stdout, Stderr: p.stderr,
 		Terminal: isTerminal(os.Stdin) && isTerminal(p.stderr),
