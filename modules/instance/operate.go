@@ -22,7 +22,7 @@ import (
 func (s *Service) Terminate(ctx context.Context, actor auth.Actor, ref string) (Instance, error) {
 	return s.operate(ctx, actor, ref, "instance.terminate", func(tx pgx.Tx, i held) error {
 		if i.State.Gone() || i.State == Terminating {
-			return nil
+			return nil // it is ending, or has ended
 		}
 		return want(ctx, tx, i.Organisation, i.ID, WantTerminated, ReasonUserTerminated)
 	})

@@ -51,10 +51,16 @@ func (s *Service) probe(ctx context.Context, c *claim) (outcome, error) {
 	return s.engineTrouble(ctx, c, why, err)
 }
 
+// probePause is short at first, for engines that load in a moment, and grows
+// for those that load for minutes.
+func probePause(attempts int) time.Duration {
+	return min(100*time.Millisecond<<min(max(attempts-10, 0), 10), 5*time.Second)
+}
+
 // engineTrouble says why the engine is not ready, in its own words where the
 // agent reported some.
 func (s *Service) engineTrouble(ctx context.Context, c *claim, why Reason, cause error) (outcome, error) {
-	out := wait(why, min(probeEvery<<min(c.Attempts, 5), 5*time.Second), "")
+	out := wait(why, probePause(c.Attempts), "")
 	out.failed = true
 	node, err := s.nodeRow(ctx, c.ID)
 	if err != nil {

@@ -74,7 +74,7 @@ func (s *Service) instances(ctx context.Context, p instancedb.InstancesParams) (
 	}
 	out := make([]Instance, 0, len(rows))
 	for _, r := range rows {
-		out = append(out, toInstance(r.InstanceInstance, r.Deployment, r.Kind))
+		out = append(out, shown(r.InstanceInstance, r.Deployment, r.Kind))
 	}
 	return out, nil
 }

@@ -23,6 +23,16 @@ func toInstance(i instancedb.InstanceInstance, deployment, kind string) Instance
 	}
 }
 
+// shown is toInstance for people: what was asked of an instance is said before
+// the reconciler has come to it.
+func shown(i instancedb.InstanceInstance, deployment, kind string) Instance {
+	out := toInstance(i, deployment, kind)
+	if out.Desired != WantReady && out.State.Rising() {
+		out.Reason, out.Message = Reason(i.DesiredReason), i.DesiredMessage
+	}
+	return out
+}
+
 func toDeployment(d instancedb.InstanceDeployment, live, ready int64) Deployment {
 	out := Deployment{
 		ID: d.ID, Organisation: d.OrganisationID, Name: d.Name, ModelID: d.ModelID, Model: d.Model, Kind: d.Kind,
