@@ -136,7 +136,7 @@ func TestDeployments_fromCreationToTheEnd(t *testing.T) {
 	a.into(t, &made)
 	want := api.Deployment{
 		ID: made.ID, Name: "chat", Model: "inventiv/simulated-chat", Kind: "chat", Offers: []string{"mock/local-1/SIM-L4-1-24G"},
-		Replicas: api.Replicas{Max: 2}, Engine: made.Engine, CreatedBy: w.owner.Ref(), CreatedAt: made.CreatedAt, Reason: made.Reason, Message: made.Message,
+		Replicas: api.Replicas{Max: 2}, VolumeGB: 20, Engine: made.Engine, CreatedBy: w.owner.Ref(), CreatedAt: made.CreatedAt, Reason: made.Reason, Message: made.Message,
 	}
 	if diff := cmp.Diff(want, made); a.status != http.StatusCreated || diff != "" {
 		t.Fatalf("create: %d (-want +got)\n%s", a.status, diff)
