@@ -162,25 +162,43 @@ func (s *Spool) quarantine(number int64) error {
 	return errors.Join(err, to.Close())
 }
 
-// rotate begins a new segment.
+// rotate begins a new segment. If it fails, the old one is still there to be
+// written.
 func (s *Spool) rotate() error {
+	if s.file != nil {
+		if err := s.file.Sync(); err != nil {
+			return fmt.Errorf("end a spool segment: %w", err)
+		}
+	}
 	file, err := os.OpenFile(segmentPath(s.dir, s.number+1), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("begin a spool segment: %w", err)
 	}
-	if _, err := file.WriteString(magic); err != nil {
+	_, err = file.WriteString(magic)
+	if err = errors.Join(err, syncFolder(s.dir)); err != nil {
 		return errors.Join(fmt.Errorf("begin a spool segment: %w", err), file.Close(), os.Remove(file.Name()))
 	}
 	if s.file != nil {
-		if err := errors.Join(s.file.Sync(), s.file.Close()); err != nil {
-			return fmt.Errorf("end a spool segment: %w", err)
-		}
+		_ = s.file.Close() // it is synced
 	}
 	s.number++
 	s.file, s.size = file, int64(len(magic))
 	s.parts[s.number] = &part{}
 	if s.reader.number == 0 {
 		s.reader.number = s.number
+	}
+	return nil
+}
+
+// syncFolder makes a new file's name survive a power loss.
+func syncFolder(dir string) error {
+	folder, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync the spool's folder: %w", err)
+	}
+	defer folder.Close()
+	if err := folder.Sync(); err != nil {
+		return fmt.Errorf("sync the spool's folder: %w", err)
 	}
 	return nil
 }
