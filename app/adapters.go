@@ -62,6 +62,7 @@ func (b billed) Resources(ctx context.Context, since time.Time) ([]finops.Resour
 		list[i] = finops.Resource{
 			ID: r.ID, Organisation: r.Organisation, InstanceID: r.InstanceID, Instance: r.Instance, Model: r.Model,
 			Provider: r.Provider, Zone: r.Zone, Kind: string(r.Kind), Description: r.Description, PricePerHour: r.PricePerHour, CreatedAt: r.CreatedAt,
+			UpdatedAt: r.UpdatedAt,
 		}
 		if r.GoneAt != nil {
 			list[i].GoneAt = *r.GoneAt

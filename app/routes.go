@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v5"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/api"
+	"github.com/inventiv-it-for-ai/inventiv/app/console"
 	"github.com/inventiv-it-for-ai/inventiv/app/web"
 	"github.com/inventiv-it-for-ai/inventiv/db"
 )
@@ -16,7 +17,11 @@ import (
 // handler is what LISTEN answers: /v1 is the gateway's and goes there without
 // detour, everything else is routed, each route with its policy.
 func (a *App) handler() (http.Handler, error) {
-	router, err := web.New(web.Config{Log: a.log, PublicURL: a.site, SignIn: "/sign-in"})
+	pages := console.New(console.Config{
+		Auth: a.auth, Guard: a.guard, Catalog: a.catalog, Instances: a.instances, Finops: a.finops, Gateway: a.gateway, Events: a.events,
+		Loops: a.Loops(), Providers: a.rents, PublicURL: a.site, Version: a.version, Log: a.log,
+	})
+	router, err := web.New(web.Config{Log: a.log, PublicURL: a.site, SignIn: console.SignIn, ErrorPage: pages.ErrorPage})
 	if err != nil {
 		return nil, fmt.Errorf("make the routes: %w", err)
 	}
@@ -31,6 +36,9 @@ func (a *App) handler() (http.Handler, error) {
 		Providers: a.rents, PublicURL: a.site, Version: a.about(), Guard: a.guard,
 	}).Register(router); err != nil {
 		return nil, fmt.Errorf("make the JSON API: %w", err)
+	}
+	if err := pages.Register(router); err != nil {
+		return nil, fmt.Errorf("make the pages: %w", err)
 	}
 	routed, err := router.Handler()
 	if err != nil {
