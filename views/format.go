@@ -92,6 +92,8 @@ func Took(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "0 s"
+	case d < 50*time.Millisecond:
+		return "< 0.1 s"
 	case d < 9950*time.Millisecond:
 		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
 	case d < time.Minute:

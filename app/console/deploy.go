@@ -89,6 +89,7 @@ func (p *Console) plan(ctx context.Context, a auth.Actor, form url.Values) (view
 	}
 	offers = slices.DeleteFunc(offers, func(o catalog.Offer) bool { return !o.Active || !p.rents(o.Provider) })
 	var chosen *catalog.Model
+	without := map[string]int{} // 1 for a model that no machine here can hold
 	for i, m := range models {
 		if !m.Active || m.RequiredVRAMGB == 0 && !m.Simulated {
 			continue
@@ -99,11 +100,16 @@ func (p *Console) plan(ctx context.Context, a auth.Actor, form url.Values) (view
 				choice.Serving++
 			}
 		}
+		if !slices.ContainsFunc(offers, func(o catalog.Offer) bool { return m.Misfit(o) == "" }) {
+			without[choice.ID] = 1
+		}
 		page.Models = append(page.Models, choice)
 		if m.ID.String() == page.Model || m.Name == page.Model {
 			chosen = &models[i]
 		}
 	}
+	// What can run here comes first.
+	slices.SortStableFunc(page.Models, func(a, b views.ModelChoice) int { return without[a.ID] - without[b.ID] })
 	if chosen == nil {
 		page.Model = ""
 		return page, nil

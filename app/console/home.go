@@ -168,13 +168,19 @@ func (p *Console) costChart(ctx context.Context, a auth.Actor, o finops.Overview
 		return views.CostChart{}, err //nolint:wrapcheck // says enough
 	}
 	chart := views.CostChart{Caption: "Cost per day by model, " + from.Month().String()}
+	// Beside a forecast that dwarfs it, what was spent would be invisible.
+	var most money.EUR
+	for _, d := range days {
+		most = max(most, d.Total)
+	}
+	foresee := most > 0 && o.BurnRate.PerHour(24*time.Hour) < 20*most
 	known := map[time.Time]finops.Day{}
 	for _, d := range days {
 		known[d.Date.UTC()] = d
 	}
 	for day := from; day.Before(end); day = day.AddDate(0, 0, 1) {
 		d := costDay(day, known[day].ByModel)
-		if next := day.AddDate(0, 0, 1); next.After(o.At) {
+		if next := day.AddDate(0, 0, 1); foresee && next.After(o.At) {
 			d.Ahead = o.BurnRate.PerHour(next.Sub(latest(day, o.At)))
 		}
 		chart.Days = append(chart.Days, d)

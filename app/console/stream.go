@@ -5,6 +5,7 @@ import (
 
 	"github.com/inventiv-it-for-ai/inventiv/app/web"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
+	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 )
 
 // getEvents serves GET /events/stream. It goes on after Last-Event-ID, which a
@@ -26,7 +27,7 @@ func (p *Console) getEvents(c *echo.Context) error {
 		for {
 			select {
 			case m, ok := <-sub.Messages():
-				if !ok {
+				if !ok || m.Topic == events.Member && !p.still(c, a) {
 					return
 				}
 				select {
@@ -40,4 +41,11 @@ func (p *Console) getEvents(c *echo.Context) error {
 		}
 	}()
 	return web.Stream(c, messages)
+}
+
+// still reports whether whoever follows the events may still see those of the
+// organisation; it is asked whenever the organisation's members change.
+func (p *Console) still(c *echo.Context, was auth.Actor) bool {
+	now, err := p.Auth.Peek(c.Request().Context(), p.Guard.Cookies.Token(c.Request()))
+	return err == nil && now.Organisation == was.Organisation && now.Role == was.Role
 }

@@ -117,7 +117,7 @@ func (p *Console) fillCosts(ctx context.Context, a auth.Actor, span period, page
 		views.Figure{Label: "Running now", Value: views.Number(o.BurnRate), Unit: "€/h"},
 		views.Figure{Label: "By the end of the month", Value: views.Number(o.Forecast), Unit: "€", Note: "if what runs now goes on"},
 	)
-	if tokens := page.Totals.Input + page.Totals.Output; tokens > 0 {
+	if tokens := page.Totals.Input + page.Totals.Output; tokens >= 100_000 { // below, the figure says nothing yet
 		page.Figures = append(page.Figures, views.Figure{
 			Label: "A million tokens", Value: views.Number(perMillion(page.Spent, tokens)), Unit: "€", Note: "machines, divided by all tokens",
 		})
