@@ -130,6 +130,7 @@ CREATE TABLE instance.resources (
   price_per_hour  numeric(20, 9) NOT NULL, -- EUR, frozen
   created_at      timestamptz NOT NULL, -- the provider's own time
   gone_at         timestamptz,          -- when the provider answered that it is gone
+  orphan          boolean NOT NULL DEFAULT false, -- its instance does not want it: the sweep deletes it
   updated_at      timestamptz NOT NULL DEFAULT now(),
   UNIQUE (provider, zone, provider_id)
 );

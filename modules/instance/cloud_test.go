@@ -148,6 +148,36 @@ func TestSweep_F07_aLateServerIsDeletedAndBilled(t *testing.T) {
 	w.sameAsInventory(t)
 }
 
+// A second server of a ready instance is deleted however long that takes, and
+// the first one serves on.
+func TestSweep_aSecondServerIsDeletedThoughSlowly(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := setup(t)
+	stop := w.run(t)
+	w.deploy(t, "chat", 1, 1)
+	w.waitReady(t, 1, 20*time.Second)
+	stop()
+	i := w.list(t)[0]
+	w.knobs(t, mock.Knobs{Delay: mock.Delay{Delete: 200}})
+	_, err := w.cloud.Create(ctx, instance.ServerSpec{
+		Tags: instance.Tags{Installation: w.Installation(), Instance: i.ID}, Zone: "local-2", Type: "SIM-L4-1-24G", VolumeGB: 10,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "only the first is left, and nothing else is billed", func() bool {
+		_, _ = w.Sweep(ctx, "mock") // says so while a volume is in use
+		left, err := w.cloud.List(ctx, instance.Query{Installation: w.Installation()})
+		billed := scalar[int](t, w.pool, `SELECT count(*) FROM instance.resources WHERE gone_at IS NULL`)
+		return err == nil && len(left) == 3 && billed == 3
+	})
+	if all := w.list(t, instance.Ready); len(all) != 1 || all[0].ServerID != i.ServerID {
+		t.Errorf("it is %+v", all)
+	}
+	w.sameAsInventory(t)
+}
+
 func TestSweep_whatRunsStays(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

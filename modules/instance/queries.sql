@@ -239,11 +239,15 @@ SELECT r.id, r.instance_id, r.organisation_id, i.name AS instance, i.model, r.ki
   FROM instance.resources r JOIN instance.instances i ON i.id = r.instance_id
  WHERE r.updated_at >= @since ORDER BY r.updated_at;
 
+-- name: MarkOrphan :exec
+UPDATE instance.resources SET orphan = true
+ WHERE provider = @provider AND zone = @zone AND provider_id = @provider_id;
+
 -- name: OpenResources :many
--- OpenResources lists what is believed to be billed at a provider.
+-- OpenResources lists what is believed to be billed and wanted at a provider.
 SELECT r.id, r.instance_id, r.organisation_id, r.kind, r.zone, r.provider_id, r.created_at, i.state
   FROM instance.resources r JOIN instance.instances i ON i.id = r.instance_id
- WHERE r.provider = @provider AND r.gone_at IS NULL;
+ WHERE r.provider = @provider AND r.gone_at IS NULL AND NOT r.orphan;
 
 -- name: OwnersByID :many
 -- OwnersByID lists what the sweep has to know of the instances that a provider's tags name.
@@ -409,7 +413,7 @@ SELECT now()::timestamptz AS now;
 -- name: OrphanOwner :one
 SELECT sqlc.embed(i) FROM instance.instances i WHERE i.id = @id;
 
--- name: EndResourceByRef :exec
-UPDATE instance.resources
-   SET gone_at = greatest(created_at, coalesce(sqlc.narg('at')::timestamptz, now())), updated_at = clock_timestamp()
- WHERE provider = @provider AND zone = @zone AND provider_id = @provider_id AND gone_at IS NULL;
+-- name: Orphans :many
+SELECT id, instance_id, organisation_id, kind, zone, provider_id FROM instance.resources
+ WHERE provider = @provider AND orphan AND gone_at IS NULL
+ ORDER BY kind <> 'server', created_at;

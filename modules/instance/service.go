@@ -188,3 +188,8 @@ func tell(ctx context.Context, tx pgx.Tx, organisation, id uuid.UUID) error {
 func tellDeployment(ctx context.Context, tx pgx.Tx, organisation, id uuid.UUID) error {
 	return events.Post(ctx, tx, events.Event{Topic: events.Deployment, Key: id.String(), Organisation: organisation})
 }
+
+// tellCharge posts that something billed for an instance began or ended.
+func tellCharge(ctx context.Context, tx pgx.Tx, organisation, id uuid.UUID) error {
+	return events.Post(ctx, tx, events.Event{Topic: events.Charge, Key: id.String(), Organisation: organisation})
+}

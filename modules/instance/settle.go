@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/inventiv-it-for-ai/inventiv/db"
-	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance/internal/instancedb"
 )
 
@@ -52,8 +51,7 @@ func (s *Service) settle(ctx context.Context, c *claim, out outcome) error {
 			return err
 		}
 		if billed {
-			err := events.Post(ctx, tx, events.Event{Topic: events.Charge, Key: c.ID.String(), Organisation: c.Organisation})
-			if err != nil {
+			if err := tellCharge(ctx, tx, c.Organisation, c.ID); err != nil {
 				return err
 			}
 		}

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/inventiv-it-for-ai/inventiv/db"
-	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance/internal/instancedb"
 )
 
@@ -63,6 +62,7 @@ func (s *Service) sweep(ctx context.Context, code string, p Provider) (int, erro
 		believed[ResourceRef{ResourceKind(r.Kind), r.Zone, r.ProviderID}] = r.ID
 	}
 	moved := 0
+	var errs []error
 	for _, r := range listed {
 		owner, known := owners[r.Instance]
 		_, believes := believed[r.Ref]
@@ -70,12 +70,17 @@ func (s *Service) sweep(ctx context.Context, code string, p Provider) (int, erro
 		if known && wanted(owner, r, believes) || now.Sub(r.CreatedAt) < s.timing.OrphanGrace {
 			continue
 		}
-		if err := s.deleteOrphan(ctx, code, p, r, owner, known); err != nil {
-			return moved, err
+		s.log.WarnContext(ctx, "orphan at a provider", "provider", code, "kind", r.Ref.Kind, "id", r.Ref.ID, "instance", r.Instance)
+		if known {
+			errs = append(errs, s.recordOrphan(ctx, code, r, owner))
+		} else { // its row is in no backup any more: there is nobody to bill
+			_, err := p.Delete(ctx, r.Ref)
+			errs = append(errs, err)
 		}
 		moved++
 	}
-	return moved, s.lookAtMissing(ctx, open, believed)
+	errs = append(errs, s.deleteOrphans(ctx, code, p), s.lookAtMissing(ctx, open, believed))
+	return moved, errors.Join(errs...)
 }
 
 // wanted reports whether something listed belongs to what its instance has or
@@ -85,39 +90,18 @@ func wanted(owner instancedb.OwnersByIDRow, r ProviderResource, believed bool) b
 	if state.Gone() {
 		return false
 	}
-	if believed || owner.InDoubt {
-		return true // its reconciler knows, or will know, of it
+	if owner.InDoubt {
+		return true // its reconciler will know of it
 	}
-	return r.Ref.Kind == KindServer && owner.ProviderServerID == r.Ref.ID
+	if r.Ref.Kind == KindServer && owner.ProviderServerID != "" {
+		return owner.ProviderServerID == r.Ref.ID
+	}
+	return believed
 }
 
-// deleteOrphan deletes something nobody wants. When its instance is known it is
-// billed from the provider's time of creation to its end.
-func (s *Service) deleteOrphan(
-	ctx context.Context, code string, p Provider, r ProviderResource, owner instancedb.OwnersByIDRow, known bool,
-) error {
-	s.log.WarnContext(ctx, "orphan at a provider", "provider", code, "kind", r.Ref.Kind, "id", r.Ref.ID, "instance", r.Instance)
-	if known {
-		if err := s.recordOrphan(ctx, code, r, owner, nil); err != nil {
-			return err
-		}
-	}
-	gone, err := p.Delete(ctx, r.Ref)
-	if KindOf(err) == KindNotFound {
-		gone, err = Deletion{Gone: true}, nil
-	}
-	if err != nil {
-		return fmt.Errorf("delete the orphan %s %s of %s: %w", r.Ref.Kind, r.Ref.ID, code, err)
-	}
-	if !gone.Gone || !known {
-		return nil
-	}
-	return s.recordOrphan(ctx, code, r, owner, &gone)
-}
-
-func (s *Service) recordOrphan(
-	ctx context.Context, code string, r ProviderResource, owner instancedb.OwnersByIDRow, gone *Deletion,
-) error {
+// recordOrphan writes down something nobody wants: it is billed from the
+// provider's time of creation, to whom it was made for, until it is gone.
+func (s *Service) recordOrphan(ctx context.Context, code string, r ProviderResource, owner instancedb.OwnersByIDRow) error {
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		q := instancedb.New(tx)
 		row, err := q.OrphanOwner(ctx, owner.ID)
@@ -129,24 +113,52 @@ func (s *Service) recordOrphan(
 		if _, err := q.SaveResource(ctx, resourceRow(i, r)); err != nil {
 			return err
 		}
-		if gone != nil {
-			at := &gone.At
-			if gone.At.IsZero() {
-				at = nil
-			}
-			err := q.EndResourceByRef(ctx, instancedb.EndResourceByRefParams{
-				Provider: code, Zone: r.Ref.Zone, ProviderID: r.Ref.ID, At: at,
-			})
-			if err != nil {
-				return err
-			}
+		err = q.MarkOrphan(ctx, instancedb.MarkOrphanParams{Provider: code, Zone: r.Ref.Zone, ProviderID: r.Ref.ID})
+		if err != nil {
+			return err
 		}
-		return events.Post(ctx, tx, events.Event{Topic: events.Charge, Key: owner.ID.String(), Organisation: owner.OrganisationID})
+		return tellCharge(ctx, tx, owner.OrganisationID, owner.ID)
 	})
 	if err != nil {
 		return fmt.Errorf("record an orphan: %w", err)
 	}
 	return nil
+}
+
+// deleteOrphans moves the deletion of every recorded orphan on, servers first.
+// One that is in use by another goes on at the next sweep.
+func (s *Service) deleteOrphans(ctx context.Context, code string, p Provider) error {
+	orphans, err := s.q().Orphans(ctx, code)
+	if err != nil {
+		return fmt.Errorf("read the orphans: %w", err)
+	}
+	var errs []error
+	for _, r := range orphans {
+		gone, err := p.Delete(ctx, ResourceRef{Kind: ResourceKind(r.Kind), Zone: r.Zone, ID: r.ProviderID})
+		switch {
+		case KindOf(err) == KindNotFound:
+			gone = Deletion{Gone: true}
+		case KindOf(err) == KindTransient:
+			continue
+		case err != nil:
+			errs = append(errs, fmt.Errorf("delete the orphan %s %s of %s: %w", r.Kind, r.ProviderID, code, err))
+			continue
+		}
+		if !gone.Gone {
+			continue
+		}
+		p := instancedb.EndResourceParams{ID: r.ID}
+		if !gone.At.IsZero() {
+			p.At = &gone.At
+		}
+		errs = append(errs, db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+			if _, err := instancedb.New(tx).EndResource(ctx, p); err != nil {
+				return err
+			}
+			return tellCharge(ctx, tx, r.OrganisationID, r.InstanceID)
+		}))
+	}
+	return errors.Join(errs...)
 }
 
 // lookAtMissing has the reconciler look, by id, at what is believed to exist

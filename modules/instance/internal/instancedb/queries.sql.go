@@ -440,29 +440,6 @@ func (q *Queries) EndResource(ctx context.Context, arg EndResourceParams) (int64
 	return result.RowsAffected(), nil
 }
 
-const endResourceByRef = `-- name: EndResourceByRef :exec
-UPDATE instance.resources
-   SET gone_at = greatest(created_at, coalesce($1::timestamptz, now())), updated_at = clock_timestamp()
- WHERE provider = $2 AND zone = $3 AND provider_id = $4 AND gone_at IS NULL
-`
-
-type EndResourceByRefParams struct {
-	At         *time.Time
-	Provider   string
-	Zone       string
-	ProviderID string
-}
-
-func (q *Queries) EndResourceByRef(ctx context.Context, arg EndResourceByRefParams) error {
-	_, err := q.db.Exec(ctx, endResourceByRef,
-		arg.At,
-		arg.Provider,
-		arg.Zone,
-		arg.ProviderID,
-	)
-	return err
-}
-
 const endStep = `-- name: EndStep :exec
 UPDATE instance.steps SET ended_at = now(), failed = $1, detail = $2
  WHERE instance_id = $3 AND generation = $4 AND step = $5 AND ended_at IS NULL
@@ -1050,6 +1027,22 @@ func (q *Queries) LockNode(ctx context.Context, instanceID uuid.UUID) (LockNodeR
 	return i, err
 }
 
+const markOrphan = `-- name: MarkOrphan :exec
+UPDATE instance.resources SET orphan = true
+ WHERE provider = $1 AND zone = $2 AND provider_id = $3
+`
+
+type MarkOrphanParams struct {
+	Provider   string
+	Zone       string
+	ProviderID string
+}
+
+func (q *Queries) MarkOrphan(ctx context.Context, arg MarkOrphanParams) error {
+	_, err := q.db.Exec(ctx, markOrphan, arg.Provider, arg.Zone, arg.ProviderID)
+	return err
+}
+
 const moveInstance = `-- name: MoveInstance :exec
 UPDATE instance.instances
    SET state = $1, step = $2, progress = $3, reason = $4, message = $5,
@@ -1305,7 +1298,7 @@ func (q *Queries) OpenPass(ctx context.Context, name string) error {
 const openResources = `-- name: OpenResources :many
 SELECT r.id, r.instance_id, r.organisation_id, r.kind, r.zone, r.provider_id, r.created_at, i.state
   FROM instance.resources r JOIN instance.instances i ON i.id = r.instance_id
- WHERE r.provider = $1 AND r.gone_at IS NULL
+ WHERE r.provider = $1 AND r.gone_at IS NULL AND NOT r.orphan
 `
 
 type OpenResourcesRow struct {
@@ -1319,7 +1312,7 @@ type OpenResourcesRow struct {
 	State          string
 }
 
-// OpenResources lists what is believed to be billed at a provider.
+// OpenResources lists what is believed to be billed and wanted at a provider.
 func (q *Queries) OpenResources(ctx context.Context, provider string) ([]OpenResourcesRow, error) {
 	rows, err := q.db.Query(ctx, openResources, provider)
 	if err != nil {
@@ -1444,6 +1437,48 @@ func (q *Queries) OrphanOwner(ctx context.Context, id uuid.UUID) (OrphanOwnerRow
 		&i.InstanceInstance.LeaseEpoch,
 	)
 	return i, err
+}
+
+const orphans = `-- name: Orphans :many
+SELECT id, instance_id, organisation_id, kind, zone, provider_id FROM instance.resources
+ WHERE provider = $1 AND orphan AND gone_at IS NULL
+ ORDER BY kind <> 'server', created_at
+`
+
+type OrphansRow struct {
+	ID             uuid.UUID
+	InstanceID     uuid.UUID
+	OrganisationID uuid.UUID
+	Kind           string
+	Zone           string
+	ProviderID     string
+}
+
+func (q *Queries) Orphans(ctx context.Context, provider string) ([]OrphansRow, error) {
+	rows, err := q.db.Query(ctx, orphans, provider)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OrphansRow
+	for rows.Next() {
+		var i OrphansRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.InstanceID,
+			&i.OrganisationID,
+			&i.Kind,
+			&i.Zone,
+			&i.ProviderID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const ownersByID = `-- name: OwnersByID :many
