@@ -2,10 +2,13 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/inventiv-it-for-ai/inventiv/db"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
@@ -30,7 +33,7 @@ func (s *Service) flush(ctx context.Context) (int, error) {
 			return moved, fmt.Errorf("read the usage spool: %w", err)
 		}
 		if n := len(batch.Records); n > 0 {
-			if err := s.store(ctx, batch.Records); err != nil {
+			if err := s.storeOrSetAside(ctx, batch.Records); err != nil {
 				return moved, err
 			}
 			moved += n
@@ -58,6 +61,25 @@ func (s *Service) tell() {
 	}
 	clear(s.untold)
 	s.toldAt = time.Now()
+}
+
+// storeOrSetAside stores records. One that the database will never take is put
+// aside on disk, so that it does not hold up those behind it.
+func (s *Service) storeOrSetAside(ctx context.Context, records []spool.Record) error {
+	err := s.store(ctx, records)
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || !strings.HasPrefix(refused.Code, "22") && !strings.HasPrefix(refused.Code, "23") { // data, constraints
+		return err
+	}
+	if half := len(records) / 2; half > 0 {
+		if err := s.storeOrSetAside(ctx, records[:half]); err != nil {
+			return err
+		}
+		return s.storeOrSetAside(ctx, records[half:])
+	}
+	s.log.ErrorContext(ctx, "usage record set aside: the database refuses it", "request", records[0].RequestID, "err", err)
+	s.metrics.setAside.Inc()
+	return s.spool.SetAside(&records[0]) //nolint:wrapcheck // says enough
 }
 
 // store inserts records that may be there already.

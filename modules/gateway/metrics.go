@@ -18,6 +18,7 @@ type metrics struct {
 	firstToken prometheus.Histogram
 	inFlight   prometheus.Gauge
 	retries    prometheus.Counter
+	setAside   prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
@@ -42,12 +43,15 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "inventiv_gateway_requests_in_flight", Help: "Requests that were accepted and have not ended.",
 		}),
+		setAside: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "inventiv_gateway_usage_set_aside_total", Help: "Usage records that the database refuses: they are kept in the spool's quarantine.",
+		}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inventiv_gateway_retries_total", Help: "Requests that were sent to a second server.",
 		}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.requests, m.refusals, m.tokens, m.duration, m.firstToken, m.inFlight, m.retries,
+		registerer.MustRegister(m.requests, m.refusals, m.tokens, m.duration, m.firstToken, m.inFlight, m.retries, m.setAside,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "inventiv_gateway_spool_bytes", Help: "Bytes in the usage spool that are not stored yet.",
 			}, func() float64 { waiting, _ := s.spool.Depth(); return float64(waiting) }),

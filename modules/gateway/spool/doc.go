@@ -29,7 +29,8 @@
 // A segment is deleted once all its finals are in the database and all its
 // opens have a final. A torn last record is what a crash leaves and is dropped;
 // anything else that does not check out is copied to the folder "quarantine",
-// counted and skipped.
+// counted and skipped. The file "refused" there holds, without the eight bytes,
+// records that the database would not take.
 //
 // # Disk full
 //

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 )
 
 // reader is how far records were delivered.
@@ -143,6 +144,24 @@ func (s *Spool) Ack(b Batch) error {
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("delete delivered segments: %w", errors.Join(errs...))
+	}
+	return nil
+}
+
+// SetAside keeps a record that will never be stored in the quarantine, in a
+// segment named refused, for people to look at.
+func (s *Spool) SetAside(r *Record) error {
+	folder := filepath.Join(s.dir, "quarantine")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("set a usage record aside: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(folder, "refused"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("set a usage record aside: %w", err)
+	}
+	_, err = file.Write(frame(nil, r))
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("set a usage record aside: %w", err)
 	}
 	return nil
 }
