@@ -52,8 +52,8 @@ test("a deployment made in the console becomes ready before one's eyes", async (
   await page.waitForURL(/\/(deployments|instances)\/(?!new)/);
 
   await page.evaluate(() => { globalThis.untouched = true; }); // a reload would lose it
-  const ready = page.locator("#main .state.ok", { hasText: /ready/i }).first();
-  await ready.waitFor({ timeout: 30_000 });
+  await page.locator("#main .head .state", { hasText: "Serving" }).waitFor({ timeout: 30_000 });
+  await page.locator("#main tbody .state", { hasText: "Ready" }).waitFor();
   assert.equal(await page.evaluate(() => globalThis.untouched), true, "the page came to it without being reloaded");
   calm();
 });
