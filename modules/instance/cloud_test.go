@@ -307,6 +307,13 @@ func TestDefect27_aDeadlineEndsWhatWaitsAndCleansUp(t *testing.T) {
 
 	w.knobs(t, mock.Knobs{})
 	failed := w.list(t)[0]
+	if _, err := w.StopDeployment(t.Context(), w.actor, "chat"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Retry(t.Context(), w.actor, failed.Name); !fault.Is(err, fault.Conflict) {
+		t.Errorf("Retry for a stopped deployment = %v", err)
+	}
+	sql(t, w.pool, `UPDATE instance.deployments SET stopped = false, due_at = now() + interval '1 hour'`)
 	if _, err := w.Retry(t.Context(), w.actor, failed.Name); err != nil {
 		t.Fatalf("Retry = %v", err)
 	}

@@ -60,6 +60,10 @@ func (s *Service) Retry(ctx context.Context, actor auth.Actor, ref string) (Inst
 		if !i.State.Failure() {
 			return i.conflict("It has not failed.", "Reinstall or replace it instead.")
 		}
+		if !i.room {
+			return i.conflict("Its deployment has all the replicas it may have, is stopped, or was deleted.",
+				"Start or scale the deployment first, or leave the failed instance: it costs nothing.")
+		}
 		q := instancedb.New(tx)
 		resources, err := q.InstanceResources(ctx, i.ID)
 		if err != nil {
@@ -146,6 +150,7 @@ type held struct {
 	Instance
 
 	leased bool
+	room   bool // for one more replica in its deployment
 }
 
 func (h held) conflict(why, fix string) error {
@@ -171,7 +176,7 @@ func (s *Service) operate(
 			return err
 		}
 		id, deployment = row.InstanceInstance.ID, row.InstanceInstance.DeploymentID
-		i := held{toInstance(row.InstanceInstance, row.Deployment, row.Kind), row.Leased}
+		i := held{toInstance(row.InstanceInstance, row.Deployment, row.Kind), row.Leased, row.Room}
 		if err := fn(tx, i); err != nil {
 			return err
 		}

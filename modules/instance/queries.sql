@@ -100,7 +100,10 @@ SELECT sqlc.embed(i), d.name AS deployment, d.kind
  LIMIT @lim;
 
 -- name: LockInstance :one
-SELECT sqlc.embed(i), d.name AS deployment, d.kind, (i.lease_until > now())::boolean AS leased
+SELECT sqlc.embed(i), d.name AS deployment, d.kind, (i.lease_until > now())::boolean AS leased,
+    (d.deleted_at IS NULL AND NOT d.stopped AND d.max_replicas > (
+      SELECT count(*) FROM instance.instances r WHERE r.deployment_id = d.id AND r.desired = 'ready'
+         AND r.state IN ('provisioning', 'booting', 'installing', 'starting', 'ready')))::boolean AS room
   FROM instance.instances i JOIN instance.deployments d ON d.id = i.deployment_id
  WHERE i.organisation_id = @organisation_id AND (i.name = @ref::text OR i.id::text = @ref::text)
    FOR UPDATE OF i;

@@ -923,7 +923,10 @@ func (q *Queries) LockDueDeployment(ctx context.Context) (LockDueDeploymentRow, 
 }
 
 const lockInstance = `-- name: LockInstance :one
-SELECT i.id, i.organisation_id, i.deployment_id, i.name, i.model, i.provider, i.zone, i.type, i.price_per_hour, i.volume_gb, i.state, i.desired, i.desired_reason, i.desired_message, i.reinstall, i.connectivity, i.eligibility, i.step, i.progress, i.reason, i.message, i.generation, i.attempts, i.state_since, i.deadline_at, i.provider_server_id, i.address, i.flag, i.created_by, i.created_at, i.ready_at, i.terminated_at, i.archived_at, i.due_at, i.lease_until, i.lease_epoch, d.name AS deployment, d.kind, (i.lease_until > now())::boolean AS leased
+SELECT i.id, i.organisation_id, i.deployment_id, i.name, i.model, i.provider, i.zone, i.type, i.price_per_hour, i.volume_gb, i.state, i.desired, i.desired_reason, i.desired_message, i.reinstall, i.connectivity, i.eligibility, i.step, i.progress, i.reason, i.message, i.generation, i.attempts, i.state_since, i.deadline_at, i.provider_server_id, i.address, i.flag, i.created_by, i.created_at, i.ready_at, i.terminated_at, i.archived_at, i.due_at, i.lease_until, i.lease_epoch, d.name AS deployment, d.kind, (i.lease_until > now())::boolean AS leased,
+    (d.deleted_at IS NULL AND NOT d.stopped AND d.max_replicas > (
+      SELECT count(*) FROM instance.instances r WHERE r.deployment_id = d.id AND r.desired = 'ready'
+         AND r.state IN ('provisioning', 'booting', 'installing', 'starting', 'ready')))::boolean AS room
   FROM instance.instances i JOIN instance.deployments d ON d.id = i.deployment_id
  WHERE i.organisation_id = $1 AND (i.name = $2::text OR i.id::text = $2::text)
    FOR UPDATE OF i
@@ -939,6 +942,7 @@ type LockInstanceRow struct {
 	Deployment       string
 	Kind             string
 	Leased           bool
+	Room             bool
 }
 
 func (q *Queries) LockInstance(ctx context.Context, arg LockInstanceParams) (LockInstanceRow, error) {
@@ -984,6 +988,7 @@ func (q *Queries) LockInstance(ctx context.Context, arg LockInstanceParams) (Loc
 		&i.Deployment,
 		&i.Kind,
 		&i.Leased,
+		&i.Room,
 	)
 	return i, err
 }

@@ -1,0 +1,102 @@
+package instance_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
+	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
+)
+
+// A late step of the start-up never undoes what came after it: here an owner's
+// wish arrives while the step that completes the creation is being settled.
+func TestDefect02_aLateStepDoesNotUndoTheOwnersWish(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := setup(t)
+	w.deploy(t, "chat", 1, 1)
+	if _, err := w.ScalePass(ctx); err != nil {
+		t.Fatal(err)
+	}
+	claims, err := w.Claim(ctx, 1)
+	if err != nil || len(claims) != 1 {
+		t.Fatalf("Claim = %d, %v", len(claims), err)
+	}
+	w.mustDelete(t, "chat")
+	if err := w.SettleReady(ctx, claims[0]); err != nil {
+		t.Fatalf("settle = %v", err)
+	}
+	if due := scalar[bool](t, w.pool, `SELECT due_at <= now() AND desired = 'terminated' FROM instance.instances`); !due {
+		t.Error("the step put the owner's wish off or undid it")
+	}
+	w.run(t)
+	eventually(t, 10*time.Second, "it is terminated", func() bool { return len(w.list(t, instance.Terminated)) == 1 })
+}
+
+// Every word that the code writes is one that the table takes.
+func TestDefect03_theTablesTakeEveryWordWeWrite(t *testing.T) {
+	t.Parallel()
+	tx := dbtest.Tx(t)
+	words := map[string][]string{
+		"instances_state_check":        nil,
+		"instances_desired_check":      {"ready", "replaced", "drained", "terminated"},
+		"instances_connectivity_check": {string(instance.Online), string(instance.Suspect), string(instance.Lost)},
+		"instances_eligibility_check":  {string(instance.Eligible), string(instance.Cordoned)},
+		"operations_status_check": {
+			string(instance.OpPlanned), string(instance.OpSent), string(instance.OpConfirmed), string(instance.OpAbsent), string(instance.OpAmbiguous),
+		},
+		"operations_kind_check": {
+			string(instance.OpCreateServer), string(instance.OpPowerOn), string(instance.OpInstall), string(instance.OpDeleteServer), string(instance.OpDeleteResource),
+		},
+		"resources_kind_check": {string(instance.KindServer), string(instance.KindVolume), string(instance.KindAddress)},
+	}
+	for _, s := range instance.States() {
+		words["instances_state_check"] = append(words["instances_state_check"], string(s))
+	}
+	quoted := regexp.MustCompile(`'([a-z_]+)'`)
+	for constraint, want := range words {
+		var text string
+		err := tx.QueryRow(t.Context(), `SELECT pg_get_constraintdef(oid) FROM pg_constraint
+			WHERE conname = $1 AND connamespace = 'instance'::regnamespace`, constraint).Scan(&text)
+		if err != nil {
+			t.Errorf("%s: %v", constraint, err)
+			continue
+		}
+		var takes []string
+		for _, m := range quoted.FindAllStringSubmatch(text, -1) {
+			takes = append(takes, m[1])
+		}
+		slices.Sort(takes)
+		slices.Sort(want)
+		if !slices.Equal(takes, want) {
+			t.Errorf("%s takes %v, the code writes %v", constraint, takes, want)
+		}
+	}
+}
+
+// Every state that a query names exists.
+func TestDefect05_theQueriesNameStatesThatExist(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("queries.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clause := regexp.MustCompile(`state (?:=|<>|IN|NOT IN) (\([^)@:]*\)|'[a-z_]+')`)
+	quoted := regexp.MustCompile(`'([a-z_]+)'`)
+	n := 0
+	for _, c := range clause.FindAllString(string(raw), -1) {
+		for _, m := range quoted.FindAllStringSubmatch(c, -1) {
+			n++
+			if !slices.Contains(instance.States(), instance.State(m[1])) {
+				t.Errorf("no state %q: %s", m[1], strings.TrimSpace(c))
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("only %d states were found in the queries", n)
+	}
+}
