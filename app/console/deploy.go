@@ -47,25 +47,56 @@ func (p *Console) postDeployment(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if was := form.Get("was"); was != "" && was != chosenName(page) {
+		page.Refusal = views.Refusal{
+			Text: "The model was changed after its machines and prices were shown.", Fix: "Nothing was deployed. Look at the machines for it, then deploy.",
+		}
+		return p.show(c, http.StatusUnprocessableEntity, "/deployments", page)
+	}
 	offers := []string{form.Get("first")}
 	for _, o := range page.Offers { // the cheapest first
-		if slices.Contains(page.Then, o.ID) && o.ID != page.First {
+		if slices.Contains(page.Then, o.ID) && o.ID != offers[0] {
 			offers = append(offers, o.ID)
 		}
 	}
+	low, high := number(form.Get("min"), -1), number(form.Get("max"), -1) // the service says what is allowed
 	d, err := p.Instances.Deploy(ctx, a, instance.DeployRequest{
-		Name: form.Get("name"), Model: form.Get("model"), Offers: offers, Min: page.Min, Max: page.Max,
+		Name: form.Get("name"), Model: form.Get("model"), Offers: offers, Min: low, Max: high,
 	})
 	if err != nil {
 		why, status, ok := refused(c, err)
 		if !ok {
 			return err
 		}
-		page.Refusal = why
-		page.Name = form.Get("name")
+		page.Refusal = toInputs(why)
+		page.Name, page.Min, page.Max = form.Get("name"), max(low, 0), max(high, 0)
 		return p.show(c, status, "/deployments", page)
 	}
 	return to(c, "/deployments/"+d.ID.String())
+}
+
+// chosenName is the name of the chosen model.
+func chosenName(page views.Deploy) string {
+	for _, m := range page.Models {
+		if m.ID == page.Model {
+			return m.Name
+		}
+	}
+	return ""
+}
+
+// toInputs points a refusal at an input of the form: the service speaks of
+// replicas where the form has two numbers, and of things that are chosen from
+// a list and have no single input.
+func toInputs(why views.Refusal) views.Refusal {
+	switch why.Field {
+	case "name":
+	case "replicas":
+		why.Field = "min"
+	default:
+		why.Field = ""
+	}
+	return why
 }
 
 // plan fills the form from what was chosen.

@@ -160,7 +160,7 @@ func (p *Console) afterDeployment(c *echo.Context, err error) error {
 		if !ok {
 			return err
 		}
-		return p.showDeployment(c, status, why)
+		return p.showDeployment(c, status, toInputs(why))
 	}
 	return to(c, "/deployments/"+c.Param("ref"))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,8 +52,7 @@ func (p *Console) fillInstance(ctx context.Context, a auth.Actor, d instance.Det
 	page.Wait = waits(d)
 	page.Facts = facts(d)
 	page.Actions = actions(d.Instance)
-	for i := len(d.Transitions) - 1; i >= 0; i-- {
-		t := d.Transitions[i]
+	for _, t := range slices.Backward(d.Transitions) {
 		page.History = append(page.History, views.Change{At: t.At, State: string(t.To), Reason: string(t.Reason), Text: t.Message})
 	}
 	samples, err := p.samples(ctx, a.Organisation, d.ID)
@@ -108,9 +108,9 @@ func began(d instance.Detail) time.Time {
 
 // readySince is when it last became ready.
 func readySince(d instance.Detail) time.Time {
-	for i := len(d.Transitions) - 1; i >= 0; i-- {
-		if d.Transitions[i].To == instance.Ready {
-			return d.Transitions[i].At
+	for _, t := range slices.Backward(d.Transitions) {
+		if t.To == instance.Ready {
+			return t.At
 		}
 	}
 	return *d.ReadyAt

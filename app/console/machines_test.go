@@ -1,0 +1,312 @@
+package console_test
+
+import (
+	"context"
+	"html"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/console"
+	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
+	"github.com/inventiv-it-for-ai/inventiv/app/money"
+	"github.com/inventiv-it-for-ai/inventiv/app/web"
+	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
+	"github.com/inventiv-it-for-ai/inventiv/modules/agent/tunnel"
+	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
+	"github.com/inventiv-it-for-ai/inventiv/modules/catalog"
+	"github.com/inventiv-it-for-ai/inventiv/modules/events"
+	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
+	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
+	"github.com/inventiv-it-for-ai/inventiv/modules/instance/mock"
+)
+
+const (
+	password = "violet tractor under nine bridges"
+	model    = "inventiv/simulated-chat"
+	offer    = "mock/local-1/SIM-L4-1-24G"
+)
+
+// site is a console over a database of its own. No loop runs but for as long as
+// a test asks for one, so nothing changes but by requests.
+type site struct {
+	t         *testing.T
+	instances *instance.Service
+	finops    *finops.Service
+	guard     *auth.Guard
+	owner     auth.Actor
+	session   string
+	billed    []finops.Resource
+	url       string
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{t: t}
+	ctx, log, pool := t.Context(), slog.New(slog.DiscardHandler), dbtest.New(t)
+	ring, err := keyring.Create(filepath.Join(t.TempDir(), "master.key"))
+	ok(t, err)
+	ok(t, auth.CheckKeyring(ctx, pool, ring))
+	people := auth.New(pool, ring, log, auth.Options{})
+	models := catalog.New(pool)
+	ok(t, models.Load(ctx))
+	hub := events.New(log)
+	cloud, err := mock.New(mock.Config{Dir: t.TempDir(), Log: log})
+	ok(t, err)
+	tunnels := tunnel.NewHub(func(uuid.UUID) {})
+	t.Cleanup(tunnels.Close)
+	s.instances, err = instance.New(ctx, instance.Config{
+		Pool: pool, Keyring: ring, Catalog: deployable{models}, Providers: map[string]instance.Provider{"mock": cloud},
+		Hub: tunnels, Events: hub, Log: log, AgentEndpoint: "127.0.0.1:1",
+	})
+	ok(t, err)
+	s.finops = finops.New(pool, s)
+	gate, err := gateway.New(gateway.Config{
+		Pool: pool, Keyring: ring, Keys: people.Keys, Instances: s, Prices: s, Models: models, Events: hub,
+		SpoolDir: t.TempDir(), Log: log,
+	})
+	ok(t, err)
+	t.Cleanup(func() { ok(t, gate.Close(context.WithoutCancel(ctx))) })
+	s.guard = auth.NewGuard(people, "http://127.0.0.1")
+	pages := console.New(console.Config{
+		Auth: people, Guard: s.guard, Catalog: models, Instances: s.instances, Finops: s.finops, Gateway: gate, Events: hub,
+		Loops: s.instances.Loops(), Providers: []string{"mock"}, PublicURL: "http://127.0.0.1", Version: "v1.2.3", Log: log,
+	})
+	router, err := web.New(web.Config{Log: log, PublicURL: "http://127.0.0.1", SignIn: console.SignIn, ErrorPage: pages.ErrorPage})
+	ok(t, err)
+	ok(t, pages.Register(router))
+	handler, err := router.Handler()
+	ok(t, err)
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	s.url = server.URL
+
+	link, err := people.BootstrapAdmin(ctx, "ada@example.test", "")
+	ok(t, err)
+	s.session, err = people.Redeem(ctx, link, password, "Atelier Nord", auth.Client{})
+	ok(t, err)
+	s.owner, err = people.Authenticate(ctx, s.session)
+	ok(t, err)
+	return s
+}
+
+// answer is a page as a browser without scripts gets it.
+type answer struct {
+	status   int
+	location string
+	text     string // the body with its entities resolved
+}
+
+// wants checks the status and that the page says each of the texts.
+func (a answer) wants(t *testing.T, status int, texts ...string) {
+	t.Helper()
+	if a.status != status {
+		t.Fatalf("status %d, want %d: %s", a.status, status, a.text)
+	}
+	for _, text := range texts {
+		if !strings.Contains(a.text, text) {
+			t.Errorf("the page does not say %q: %s", text, a.text)
+		}
+	}
+}
+
+func (s *site) get(path string) answer {
+	s.t.Helper()
+	return s.send(http.MethodGet, path, nil)
+}
+
+func (s *site) post(path string, pairs ...string) answer {
+	s.t.Helper()
+	form := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		form.Add(pairs[i], pairs[i+1])
+	}
+	return s.send(http.MethodPost, path, form)
+}
+
+func (s *site) send(method, path string, form url.Values) answer {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(form.Encode()))
+	ok(s.t, err)
+	req.Header.Set("Accept", "text/html")
+	req.AddCookie(s.guard.Cookies.Set(s.session))
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	ok(s.t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ok(s.t, err)
+	return answer{resp.StatusCode, resp.Header.Get("Location"), html.UnescapeString(string(body))}
+}
+
+// launch runs the loop that starts what deployments want until there is an
+// instance, and returns it.
+func (s *site) launch() instance.Instance {
+	s.t.Helper()
+	ctx, stop := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer stop()
+	done := make(chan struct{})
+	for _, l := range s.instances.Loops() {
+		if l.Status().Name == "scale" {
+			go func() { defer close(done); l.Run(ctx) }()
+		}
+	}
+	defer func() { stop(); <-done }()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		all, err := s.instances.Instances(ctx, s.owner.Organisation, instance.Filter{})
+		ok(s.t, err)
+		if len(all) > 0 {
+			return all[0]
+		}
+		<-tick.C
+	}
+}
+
+// Resources bills what the test says.
+func (s *site) Resources(context.Context, time.Time) ([]finops.Resource, error) { return s.billed, nil }
+
+// Routes, Transport and PriceBook serve nothing, for nothing.
+func (*site) Routes(context.Context) ([]gateway.Replica, []gateway.Sleeping, error) {
+	return nil, nil, nil
+}
+func (*site) Transport(uuid.UUID) http.RoundTripper              { return http.DefaultTransport }
+func (*site) PriceBook(context.Context) ([]gateway.Price, error) { return nil, nil }
+
+// deployable is the catalogue in the words of instance.
+type deployable struct{ catalog *catalog.Service }
+
+func (d deployable) Model(ctx context.Context, organisation uuid.UUID, ref string) (instance.Model, error) {
+	m, err := d.catalog.Model(ctx, organisation, ref)
+	return instance.Model{
+		ID: m.ID, Name: m.Name, Kind: string(m.Kind), VRAMGB: m.RequiredVRAMGB, VolumeGB: m.VolumeGB, Simulated: m.Simulated, Engine: m.Engine,
+	}, err
+}
+
+func (d deployable) Offers(ctx context.Context) ([]instance.Offer, error) {
+	offers, err := d.catalog.Offers(ctx)
+	list := make([]instance.Offer, len(offers))
+	for i, o := range offers {
+		list[i] = instance.Offer{
+			Ref: instance.OfferRef{Provider: o.Provider, Zone: o.Zone, Type: o.Type}, VRAMGB: o.VRAMGB(), PricePerHour: o.PricePerHour,
+			Stock: instance.Stock(o.Stock),
+		}
+	}
+	return list, err
+}
+
+func (deployable) Refresh(context.Context, string, []instance.ProviderOffer) error { return nil }
+
+func TestDeploy_refusalsKeepTheForm(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.get("/deployments").wants(t, 200, "No deployment yet", `href="/deployments/new"`)
+	s.get("/deployments/new").wants(t, 200, "Deploy a model", model, "Choose a model first")
+	s.get("/deployments/new?model="+url.QueryEscape(model)).wants(t, 200, "Deploy "+model, `value="`+offer+`"`, `value="simulated-chat"`)
+	fragment := s.get("/deployments/new?fragment=plan&model=" + url.QueryEscape(model))
+	fragment.wants(t, 200, `id="plan"`)
+	if strings.Contains(fragment.text, "<html") {
+		t.Error("a fragment is a whole page")
+	}
+	wish := func(name, low, high, was string) answer {
+		return s.post("/deployments", "model", model, "first", offer, "name", name, "min", low, "max", high, "was", was)
+	}
+	wish("Not A Name", "1", "1", model).wants(t, 422, "lower-case letters", `value="Not A Name"`, `value="`+offer+`"`)
+	wish("chat", "3", "1", model).wants(t, 422, "3 to 1 replicas cannot be kept", `value="chat"`, `href="#min"`)
+	wish("chat", "many", "1", model).wants(t, 422, "replicas cannot be kept", `value="chat"`)
+	wish("chat", "1", "1", "another/model").wants(t, 422, "Nothing was deployed")
+	s.post("/deployments", "model", model, "first", "mock/local-1/NOWHERE", "name", "chat", "min", "1", "max", "1").
+		wants(t, 422, "NOWHERE", `value="chat"`)
+	if all, err := s.instances.Deployments(t.Context(), s.owner.Organisation); err != nil || len(all) != 0 {
+		t.Fatalf("%d deployments after refusals (%v), want none", len(all), err)
+	}
+	made := wish("chat", "0", "1", model)
+	made.wants(t, 303)
+	s.get(made.location).wants(t, 200, "chat", model, "SIM-L4-1-24G", "None runs now")
+	wish("chat", "0", "1", model).wants(t, 409, "There is a deployment named chat already")
+}
+
+func TestDeployment_scaleStopStartDelete(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.post("/deployments", "model", model, "first", offer, "name", "chat", "min", "0", "max", "1").wants(t, 303)
+	at := "/deployments/chat"
+	s.get(at+"?fragment=deployment").wants(t, 200, "chat is not serving")
+	s.get(at+"?fragment=nothing").wants(t, 404)
+	s.get("/deployments/other").wants(t, 404)
+
+	s.post(at+"/scale", "min", "2", "max", "1").wants(t, 422, "2 to 1 replicas cannot be kept")
+	s.post(at+"/scale", "min", "0", "max", "2").wants(t, 303)
+	s.get(at).wants(t, 200, "0–2")
+
+	s.get(at+"/stop").wants(t, 200, "Stop chat?")
+	s.post(at+"/stop", "confirm", "cha").wants(t, 422, "What was typed is not chat")
+	s.post(at+"/stop", "confirm", "chat").wants(t, 303)
+	s.get(at).wants(t, 200, "chat is stopped")
+	s.post(at+"/start").wants(t, 303)
+	s.get(at).wants(t, 200, "chat is not serving")
+
+	s.get(at+"/delete").wants(t, 200, "Delete chat?")
+	s.post(at+"/delete").wants(t, 422, "Nothing was done")
+	s.post(at+"/delete", "confirm", "chat").wants(t, 303)
+	s.get("/deployments").wants(t, 200, "No deployment yet")
+}
+
+func TestInstance_pagesAndVerbs(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.get("/instances").wants(t, 200, "No instance is running")
+	s.post("/deployments", "model", model, "first", offer, "name", "chat", "min", "1", "max", "1").wants(t, 303)
+	i := s.launch()
+	hour := time.Now().Add(-time.Hour)
+	s.billed = []finops.Resource{{
+		ID: uuid.Must(uuid.NewV7()), Organisation: s.owner.Organisation, InstanceID: i.ID, Instance: i.Name, Model: i.Model,
+		Provider: "mock", Zone: "local-1", Kind: "server", Description: "Server under test", PricePerHour: money.EUR(750_000_000),
+		CreatedAt: hour, UpdatedAt: hour,
+	}}
+	_, err := s.finops.Meter(t.Context())
+	ok(t, err)
+
+	s.get("/instances").wants(t, 200, i.Name, `data-state="provisioning"`, "0.75")
+	s.get("/instances?fragment=instances&show=ended").wants(t, 200, `aria-current="page"`)
+	at := "/instances/" + i.Name
+	s.get(at).wants(t, 200, i.Name, "Cost so far", "Server under test", `aria-current="step"`, "History", `id="log-holder"`)
+	s.get(at+"?fragment=instance").wants(t, 200, `data-testid="cost-so-far"`)
+	s.get(at+"?fragment=log&log=engine").wants(t, 200, `log=engine#log" aria-current="page"`, "Operations")
+	s.get("/instances/inst-00000000").wants(t, 404)
+
+	s.get(at+"/explode").wants(t, 404)
+	s.post(at+"/explode").wants(t, 404)
+	s.get(at+"/terminate").wants(t, 200, "Terminate "+i.Name+"?", `name="confirm"`)
+	s.post(at+"/archive", "confirm", i.Name).wants(t, 409, "Only a terminated instance can be archived")
+	s.post(at+"/terminate", "confirm", "yes").wants(t, 422, "What was typed is not "+i.Name)
+	s.post(at+"/cordon").wants(t, 303)
+	s.get(at).wants(t, 200, "cordoned")
+	s.post(at+"/uncordon").wants(t, 303)
+	s.post(at+"/terminate", "confirm", i.Name).wants(t, 303)
+	d, err := s.instances.Instance(t.Context(), s.owner.Organisation, i.Name)
+	ok(t, err)
+	if d.Desired != instance.WantTerminated {
+		t.Errorf("desired %s after terminate, want %s", d.Desired, instance.WantTerminated)
+	}
+	s.get(at).wants(t, 200, "Its owner terminated it.")
+}
