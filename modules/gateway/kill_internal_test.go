@@ -221,7 +221,7 @@ func checkKilled(t *testing.T, pool *pgxpool.Pool, dir string, organisation uuid
 
 // TestF23_theDatabaseIsAwayForAWhile stops PostgreSQL under traffic, crashes and
 // freezes it: no request of a known key fails, and afterwards every one has its
-// record.
+// record. It takes seconds: PostgreSQL recovers from each crash.
 func TestF23_theDatabaseIsAwayForAWhile(t *testing.T) {
 	t.Parallel()
 	server := dbtest.NewServer(t)

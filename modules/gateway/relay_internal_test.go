@@ -82,7 +82,7 @@ func TestF33_aClientThatLeavesStopsTheUpstream(t *testing.T) {
 				})
 			}
 			all.Wait()
-			eventually(t, 500*time.Millisecond, "the upstream is cut off", func() bool { return p.cancelled.Load() == clients })
+			eventually(t, time.Second, "the upstream is cut off", func() bool { return p.cancelled.Load() == clients })
 			eventually(t, 5*time.Second, "20 interrupted records", func() bool { return len(b.stored(t)) == clients })
 			for _, r := range b.stored(t) {
 				if r.Status != "interrupted" || r.Error != codeClientGone || (r.CompletionTokens > 0) != tt.pieces || (r.UsageSource == "counted") != tt.pieces {
