@@ -486,6 +486,7 @@ CREATE TABLE instance.resources (
     price_per_hour numeric(20,9) NOT NULL,
     created_at timestamp with time zone NOT NULL,
     gone_at timestamp with time zone,
+    orphan boolean DEFAULT false NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT resources_kind_check CHECK ((kind = ANY (ARRAY['server'::text, 'volume'::text, 'address'::text])))
 );
