@@ -13,6 +13,7 @@ serve=
 # start_demo starts serve and returns once demo.env is there, with its settings.
 start_demo() {
   local began
+  rm -f "$data/data/demo.env" # a killed serve leaves its own
   began=$(date +%s%N)
   "$binary" serve --demo --data-dir "$data/data" --listen "${LISTEN:-127.0.0.1:0}" --agent-listen "${AGENT_LISTEN:-127.0.0.1:0}" \
     --metrics-listen "${METRICS_LISTEN:-127.0.0.1:0}" --log-format json "$@" >>"$data/serve.out" 2>>"$log" &
