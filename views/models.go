@@ -17,8 +17,7 @@ type ModelRow struct {
 	Input     money.EUR // per million tokens
 	Output    money.EUR
 	Priced    bool
-	OwnPrice  bool // set by the organisation, not the platform's
-	Ready     int  // replicas and endpoints that serve it
+	Ready     int // replicas and endpoints that serve it
 	Simulated bool
 	Own       bool // added by the organisation
 }

@@ -92,7 +92,7 @@ func expiry(choice string, now time.Time) time.Time {
 
 // getRevoke serves GET /keys/:id/revoke, the question as a page.
 func (p *Console) getRevoke(c *echo.Context) error {
-	key, err := id(c, "id")
+	key, err := id(c)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (p *Console) getRevoke(c *echo.Context) error {
 
 // postRevoke serves POST /keys/:id/revoke.
 func (p *Console) postRevoke(c *echo.Context) error {
-	key, err := id(c, "id")
+	key, err := id(c)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (p *Console) membersAgain(c *echo.Context, form views.MemberForm, err error
 
 // postRole serves POST /members/:id/role.
 func (p *Console) postRole(c *echo.Context) error {
-	member, err := id(c, "id")
+	member, err := id(c)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (p *Console) postRole(c *echo.Context) error {
 // found is a member or an invitation by its id.
 func (p *Console) found(c *echo.Context) (email string, invitation bool, who uuid.UUID, err error) {
 	ctx, a := c.Request().Context(), actor(c)
-	if who, err = id(c, "id"); err != nil {
+	if who, err = id(c); err != nil {
 		return "", false, who, err
 	}
 	members, err := p.Auth.Members(ctx, a)

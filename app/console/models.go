@@ -39,7 +39,7 @@ func (p *Console) getModels(c *echo.Context) error {
 	for _, m := range models {
 		page.Rows = append(page.Rows, views.ModelRow{
 			ID: m.ID.String(), Name: m.Name, Title: m.Title, Kind: string(m.Kind), VRAM: m.RequiredVRAMGB, Context: m.ContextLength,
-			Input: m.Price.Input, Output: m.Price.Output, Priced: m.Price.ID != 0, OwnPrice: m.Price.Organisation != uuid.Nil,
+			Input: m.Price.Input, Output: m.Price.Output, Priced: m.Price.ID != 0,
 			Ready: serving[m.Name], Simulated: m.Simulated, Own: m.Organisation != uuid.Nil,
 		})
 	}
@@ -57,11 +57,17 @@ func (p *Console) showPrice(c *echo.Context, status int, change func(*views.Pric
 		return err //nolint:wrapcheck // a sentence for people
 	}
 	page := views.Price{ID: m.ID.String(), Name: m.Name, Input: m.Price.Input.String(), Output: m.Price.Output.String(), From: "the platform’s price list"}
-	switch {
-	case m.Price.ID == 0:
+	if m.Price.ID == 0 {
 		page.From = "nobody: its tokens are counted and cost nothing"
-	case m.Price.Organisation != uuid.Nil:
-		page.From = "this organisation"
+	}
+	versions, err := p.Catalog.Prices(c.Request().Context(), actor(c).Organisation, m.ID.String())
+	if err != nil {
+		return err //nolint:wrapcheck // says enough
+	}
+	for _, v := range versions {
+		if v.ID == m.Price.ID && v.Organisation != uuid.Nil {
+			page.From = "this organisation"
+		}
 	}
 	change(&page)
 	return p.show(c, status, "/models", page)

@@ -153,8 +153,8 @@ func (p *Console) ErrorPage(c *echo.Context, problem web.Problem) templ.Componen
 }
 
 // id reads an id from the path; a malformed one names nothing.
-func id(c *echo.Context, name string) (uuid.UUID, error) {
-	v, err := uuid.Parse(c.Param(name))
+func id(c *echo.Context) (uuid.UUID, error) {
+	v, err := uuid.Parse(c.Param("id"))
 	if err != nil {
 		return uuid.Nil, echo.ErrNotFound
 	}

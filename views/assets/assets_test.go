@@ -114,6 +114,14 @@ func TestHandler_honoursARefusalOfGzip(t *testing.T) {
 	}
 }
 
+// weight is what an asset costs on the wire.
+func weight(t *testing.T, name string) int {
+	t.Helper()
+	res := get(t, assets.Path(name), "Accept-Encoding", "gzip")
+	defer res.Body.Close()
+	return len(body(t, res))
+}
+
 // TestWeight_scriptsAndStylesFitTheBudget holds what a browser must load to
 // 120 kB compressed; the console needs far less.
 func TestWeight_scriptsAndStylesFitTheBudget(t *testing.T) {
@@ -121,8 +129,7 @@ func TestWeight_scriptsAndStylesFitTheBudget(t *testing.T) {
 	total := 0
 	for _, name := range names {
 		if strings.HasSuffix(name, ".css") || strings.HasSuffix(name, ".js") {
-			res := get(t, assets.Path(name), "Accept-Encoding", "gzip")
-			n := len(body(t, res))
+			n := weight(t, name)
 			t.Logf("%s: %d bytes", name, n)
 			total += n
 		}

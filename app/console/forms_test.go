@@ -1,0 +1,203 @@
+package console_test
+
+import (
+	"encoding/csv"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
+)
+
+// deploy makes a deployment without replicas and returns its page.
+func (w *world) deploy(name string) string {
+	w.t.Helper()
+	m, err := w.catalog.Model(w.t.Context(), w.owner.Organisation, "inventiv/simulated-chat")
+	ok(w.t, err)
+	a := w.post("/deployments", fields("name", name, "model", m.ID.String(), "first", offer, "min", "0", "max", "1"))
+	if a.status != http.StatusSeeOther {
+		w.t.Fatalf("deploy: %d %s", a.status, a.body)
+	}
+	return a.header.Get("Location")
+}
+
+// B22: what belongs to another organisation is not there.
+func TestTenants_B22_seeNothingOfEachOther(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	page := w.deploy("secret-chat")
+	want(t, w.post("/endpoints", fields("name", "secret-server", "model", "secret/model", "url", "http://127.0.0.1:9/v1")), http.StatusSeeOther)
+	made := w.post("/keys", fields("name", "secret-key", "scope", "inference", "expires", "90"))
+	key := regexp.MustCompile(`/keys/([0-9a-f-]{36})/revoke`).FindStringSubmatch(made.body)
+	if key == nil {
+		t.Fatal("no key was made")
+	}
+	eve := w.stranger()
+	for _, path := range []string{"/", "/deployments", "/instances?show=all", "/endpoints", "/keys", "/members", "/usage", "/usage.csv", "/models", "/playground"} {
+		a := w.as(eve, path, nil)
+		if a.status != http.StatusOK {
+			t.Errorf("%s: %d", path, a.status)
+		}
+		for _, secret := range []string{"secret-chat", "secret-server", "secret/model", "secret-key", "ada@example.test"} {
+			// The owner of the first organisation founded the second one.
+			if strings.Contains(a.body, secret) && (secret != "ada@example.test" || path != "/members") {
+				t.Errorf("%s shows %q to another organisation", path, secret)
+			}
+		}
+	}
+	for _, path := range []string{page, page + "/stop", page + "/delete", "/endpoints/secret-server/remove", "/keys/" + key[1] + "/revoke"} {
+		want(t, w.as(eve, path, nil), http.StatusNotFound)
+	}
+	for _, path := range []string{page + "/stop", page + "/scale", page + "/delete", "/endpoints/secret-server/remove", "/keys/" + key[1] + "/revoke"} {
+		want(t, w.as(eve, path, fields("confirm", "secret-chat", "min", "0", "max", "1")), http.StatusNotFound)
+	}
+	want(t, w.get("/keys"), http.StatusOK, "1 API key is active")
+}
+
+func TestKeys_areShownOnceAndRevoked(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	made := w.post("/keys", fields("name", "ci", "scope", "inference", "expires", "30"))
+	secret := regexp.MustCompile(`sk-inv-[0-9A-Za-z]{10}-[0-9A-Za-z]{49}`).FindString(made.body)
+	want(t, made, http.StatusOK, "Key ci is ready", secret)
+	if made.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("Cache-Control %q", made.header.Get("Cache-Control"))
+	}
+	list := w.get("/keys")
+	want(t, list, http.StatusOK, "ci", "1 API key is active")
+	if secret == "" || strings.Contains(list.body, secret) {
+		t.Error("the key is shown again, or was never shown")
+	}
+	id := regexp.MustCompile(`/keys/([0-9a-f-]{36})/revoke`).FindStringSubmatch(list.body)[1]
+	want(t, w.get("/keys/"+id+"/revoke"), http.StatusOK, "Revoke ci?")
+	want(t, w.post("/keys/"+id+"/revoke", fields()), http.StatusSeeOther)
+	want(t, w.get("/keys"), http.StatusOK, "No API key is active", "Revoked")
+	want(t, w.post("/keys", fields("name", "", "scope", "inference")), http.StatusUnprocessableEntity, `role="alert"`)
+	want(t, w.post("/keys", fields("name", "x", "scope", "everything")), http.StatusUnprocessableEntity)
+}
+
+func TestMembers_areInvitedChangedAndRemoved(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	a := w.post("/members", fields("email", "grace@example.test", "role", "user"))
+	want(t, a, http.StatusOK, "grace@example.test was added", "Invited")
+	link := regexp.MustCompile(`http://127\.0\.0\.1(/setup/[^"<]+)`).FindStringSubmatch(a.body)
+	if link == nil {
+		t.Fatal("no link")
+	}
+	want(t, w.as("", link[1], nil), http.StatusOK, "Welcome to Atelier Nord", "You are invited as User")
+	want(t, w.as("", link[1], fields("password", password)), http.StatusSeeOther)
+	list := w.get("/members")
+	want(t, list, http.StatusOK, "2 people in Atelier Nord")
+	id := regexp.MustCompile(`/members/([0-9a-f-]{36})/role`).FindStringSubmatch(list.body)[1]
+	want(t, w.post("/members/"+id+"/role", fields("role", "auditor")), http.StatusSeeOther)
+	want(t, w.post("/members/"+id+"/role", fields("role", "emperor")), http.StatusUnprocessableEntity)
+	want(t, w.get("/members/"+id+"/remove"), http.StatusOK, "Remove grace@example.test from Atelier Nord?")
+	want(t, w.post("/members/"+id+"/remove", fields()), http.StatusSeeOther)
+	want(t, w.get("/members"), http.StatusOK, "1 person in Atelier Nord")
+
+	// B28: nobody gives more than he may, and an organisation keeps an owner.
+	admin := w.member(auth.Admin)
+	want(t, w.as(admin, "/members", fields("email", "eve@example.test", "role", "owner")), http.StatusForbidden, `role="alert"`, "eve@example.test")
+	want(t, w.post("/members/"+w.owner.UserID.String()+"/remove", fields()), http.StatusConflict, `role="alert"`)
+	want(t, w.post("/members", fields("email", "nobody", "role", "user")), http.StatusUnprocessableEntity, `value="nobody"`)
+}
+
+func TestPrice_isSetInEuros(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	m, err := w.catalog.Model(t.Context(), w.owner.Organisation, "inventiv/simulated-chat")
+	ok(t, err)
+	path := "/models/" + m.ID.String() + "/price"
+	want(t, w.get(path), http.StatusOK, "the platform’s price list")
+	want(t, w.post(path, fields("input", "0,25", "output", "1.5")), http.StatusSeeOther)
+	want(t, w.get(path), http.StatusOK, "this organisation", `value="0.25"`, `value="1.50"`)
+	want(t, w.get("/models"), http.StatusOK, "0.25 €", "1.50 €")
+	for _, bad := range []string{"", "-1", "free", "1e30", "0.0000000001"} {
+		want(t, w.post(path, fields("input", bad, "output", "1")), http.StatusUnprocessableEntity, `role="alert"`)
+	}
+	want(t, w.as(w.member(auth.Admin), path, nil), http.StatusForbidden)
+}
+
+func TestEndpoints_areAddedRefusedAndRemoved(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	typed := fields("name", "office", "model", "team/model", "url", "http://127.0.0.1:9/v1", "key", "very-secret-key")
+	want(t, w.post("/endpoints", typed), http.StatusSeeOther)
+	list := w.get("/endpoints")
+	want(t, list, http.StatusOK, "office", "team/model", "stored")
+	again := w.post("/endpoints", typed)
+	want(t, again, http.StatusConflict, `role="alert"`, `value="office"`)
+	if strings.Contains(list.body+again.body, "very-secret-key") {
+		t.Error("the endpoint's key is written back")
+	}
+	private := w.as(w.member(auth.Admin), "/endpoints", fields("name", "inside", "model", "m", "url", "http://127.0.0.1:9/v1"))
+	want(t, private, http.StatusForbidden, `role="alert"`, `value="inside"`)
+	want(t, w.get("/endpoints/office/remove"), http.StatusOK, "Remove office?")
+	want(t, w.post("/endpoints/office/remove", fields()), http.StatusSeeOther)
+	want(t, w.get("/endpoints"), http.StatusOK, "Nothing is connected")
+}
+
+func TestAccount_changesPasswordThemeAndSessions(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	other, err := w.auth.SignIn(t.Context(), "ada@example.test", password, auth.Client{UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"})
+	ok(t, err)
+	page := w.get("/account")
+	want(t, page, http.StatusOK, "Firefox on Linux", "2 sessions", "this one")
+	id := regexp.MustCompile(`/account/sessions/([0-9a-f-]{36})/end`).FindStringSubmatch(page.body)[1]
+	want(t, w.post("/account/sessions/"+id+"/end", fields()), http.StatusSeeOther)
+	want(t, w.as(other, "/account", nil), http.StatusSeeOther) // to the sign-in page
+
+	want(t, w.post("/account/password", fields("current", "wrong", "password", "seven orange lamps in a row")), http.StatusForbidden, `aria-invalid="true"`)
+	want(t, w.post("/account/password", fields("current", password, "password", "short")), http.StatusUnprocessableEntity, `role="alert"`)
+	want(t, w.post("/account/password", fields("current", password, "password", "seven orange lamps in a row")), http.StatusSeeOther)
+
+	dark := w.post("/account/theme", fields("theme", "dark"))
+	if c := dark.header.Get("Set-Cookie"); dark.status != http.StatusSeeOther || !strings.Contains(c, "theme=dark") || !strings.Contains(c, "HttpOnly") {
+		t.Errorf("theme: %d %q", dark.status, c)
+	}
+	want(t, w.as("", "/sign-in", nil, "Cookie: theme=dark"), http.StatusOK, `data-theme="dark"`)
+	want(t, w.as("", "/sign-in", nil, `Cookie: theme="><script>`), http.StatusOK, `data-theme=""`)
+	want(t, w.post("/sign-out", fields()), http.StatusSeeOther)
+	want(t, w.get("/account"), http.StatusSeeOther)
+}
+
+func TestOrganisation_isSwitchedForThisSessionOnly(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o, err := w.auth.CreateOrganisation(t.Context(), w.owner, w.owner.UserID, "Elsewhere", false)
+	ok(t, err)
+	want(t, w.get("/"), http.StatusOK, "Atelier Nord", `value="`+o.ID.String()+`"`)
+	want(t, w.post("/organisation", fields("organisation", o.ID.String())), http.StatusSeeOther)
+	want(t, w.get("/members"), http.StatusOK, "1 person in Elsewhere")
+	want(t, w.post("/organisation", fields("organisation", w.owner.UserID.String())), http.StatusNotFound)
+	want(t, w.post("/organisation", fields("organisation", "x")), http.StatusNotFound)
+}
+
+func TestUsageCSV_hasAStableHeader(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	a := w.get("/usage.csv?period=7d")
+	want(t, a, http.StatusOK)
+	rows, err := csv.NewReader(strings.NewReader(a.body)).ReadAll()
+	ok(t, err)
+	if len(rows) != 1 || rows[0][0] != "request_id" || rows[0][20] != "cost_eur" {
+		t.Errorf("rows = %v", rows)
+	}
+	if cd := a.header.Get("Content-Disposition"); !strings.HasPrefix(cd, `attachment; filename="usage-`) {
+		t.Errorf("Content-Disposition %q", cd)
+	}
+}
+
+// The playground answers as the gateway does, also when nothing serves.
+func TestPlayground_postsThroughTheGateway(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	a := w.as(w.session, "/playground/v1/chat/completions", fields(), "Content-Type: application/json")
+	if a.status < 400 || !strings.Contains(a.body, `"error"`) || a.header.Get("X-Request-Id") == "" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	want(t, w.as(w.member(auth.Auditor), "/playground/v1/chat/completions", fields()), http.StatusForbidden)
+}
