@@ -56,8 +56,11 @@ func (p Keys) Title() string {
 
 // Fragment implements Live.
 func (p Keys) Fragment(name string) templ.Component {
-	if name == "keys" {
+	switch name {
+	case "keys":
 		return p.list()
+	case "title":
+		return p.heading()
 	}
 	return nil
 }

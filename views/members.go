@@ -45,8 +45,11 @@ func (p Members) Title() string {
 
 // Fragment implements Live.
 func (p Members) Fragment(name string) templ.Component {
-	if name == "members" {
+	switch name {
+	case "members":
 		return p.list()
+	case "title":
+		return p.heading()
 	}
 	return nil
 }

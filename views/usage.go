@@ -63,7 +63,7 @@ type RecordRow struct {
 // Title implements Page.
 func (p Usage) Title() string {
 	if p.May.Costs {
-		return EUR(p.Spent) + " " + p.Words
+		return EURFine(p.Spent) + " " + p.Words
 	}
 	return Plural(p.Totals.Requests, "request", "requests") + " " + p.Words
 }
