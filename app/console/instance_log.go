@@ -22,15 +22,24 @@ const (
 	logWait = 2 * time.Second // for a node that is slow to answer
 )
 
-// tail reads the end of one of an instance's logs. A log that cannot be had is
-// no reason not to show the page: it says why instead.
+// tail reads the end of one of an instance's logs. When none was chosen, it is
+// the first that has something to say.
 func (p *Console) tail(ctx context.Context, a auth.Actor, d instance.Detail, source string) views.Log {
-	if !slices.Contains(logSources, source) {
-		source = logSources[0]
-		if d.Node == nil || d.Node.JoinedAt == nil {
-			source = "operations"
-		}
+	switch {
+	case slices.Contains(logSources, source):
+		return p.read(ctx, a, d, source)
+	case d.Node == nil || d.Node.JoinedAt == nil || d.State.Gone():
+		return p.read(ctx, a, d, "operations")
 	}
+	if log := p.read(ctx, a, d, "engine"); len(log.Lines) > 0 {
+		return log
+	}
+	return p.read(ctx, a, d, "agent")
+}
+
+// read reads the end of one log. A log that cannot be had is no reason not to
+// show the page: it says why instead.
+func (p *Console) read(ctx context.Context, a auth.Actor, d instance.Detail, source string) views.Log {
 	log := views.Log{Source: source, Sources: logSources, Why: "Nothing has been written yet."}
 	if source == "operations" {
 		log.Lines = operations(d.Operations)
@@ -81,6 +90,9 @@ func logLines(raw []byte) []views.LogLine {
 	return lines
 }
 
+// ownKeys are shown in a place of their own, or are the page's subject.
+var ownKeys = []string{"time", "ts", "at", "level", "msg", "message", "event", "line", "text", "kind", "instance"}
+
 func logLine(text string) views.LogLine {
 	var entry map[string]any
 	if !strings.HasPrefix(text, "{") || json.Unmarshal([]byte(text), &entry) != nil {
@@ -101,7 +113,7 @@ func logLine(text string) views.LogLine {
 	for k, v := range entry {
 		switch v := v.(type) {
 		case string:
-			if v != "" && !slices.Contains([]string{"time", "ts", "at", "level", "msg", "message", "event", "line", "text"}, k) {
+			if v != "" && !slices.Contains(ownKeys, k) {
 				rest = append(rest, k+"="+v)
 			}
 		case float64, bool:
