@@ -34,8 +34,12 @@ func (a *App) awaitModel(ctx context.Context, key, model string, actor auth.Acto
 			return nil
 		}
 		list, listErr := a.instances.Instances(ctx, actor.Organisation, instance.Filter{})
+		err = errors.Join(err, listErr)
 		for _, i := range list {
-			if step := i.Step.Title(); listErr == nil && !i.State.Gone() && step != "" && step != said {
+			if i.Step == "" || i.State.Gone() {
+				continue
+			}
+			if step := i.Step.Title(); step != said {
 				said = step
 				fmt.Fprintf(out, "%3d %%  %s\n", i.Progress, step)
 			}
