@@ -263,7 +263,7 @@ func TestErrors_panicIsAnswered(t *testing.T) {
 		})
 	})
 	rec := s.do("GET", "/api/v1/x", "")
-	if rec.Code != 500 || strings.Contains(rec.Body.String(), "42") || strings.Contains(rec.Body.String(), "goroutine") {
+	if rec.Code != 500 || strings.Contains(rec.Body.String(), "the secret") || strings.Contains(rec.Body.String(), "goroutine") {
 		t.Errorf("answered %d %s", rec.Code, rec.Body)
 	}
 	if !strings.Contains(s.log.String(), "the secret is 42") || !strings.Contains(s.log.String(), "router_test.go") {
