@@ -39,7 +39,7 @@ func periodOf(code string, now time.Time) period {
 }
 
 // shownRecords is how many of the latest requests the page lists.
-const shownRecords = 50
+const shownRecords = 15
 
 // getUsage serves GET /usage.
 func (p *Console) getUsage(c *echo.Context) error {
