@@ -191,7 +191,7 @@ func (n names) key(key, user uuid.UUID) (name, sub string) {
 	case n.keys[key] != "":
 		return n.keys[key], n.people[user]
 	}
-	return "a key that is gone", n.people[user]
+	return "another person’s key", n.people[user]
 }
 
 func (n names) upstream(id uuid.UUID, endpoint bool) string {

@@ -3,12 +3,14 @@ package console
 import (
 	"cmp"
 	"encoding/csv"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/labstack/echo/v5"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/web"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
 	"github.com/inventiv-it-for-ai/inventiv/views"
 )
@@ -61,7 +63,10 @@ func (p *Console) getUsageCSV(c *echo.Context) error {
 			break
 		}
 		if page, err = p.Gateway.Records(ctx, a, filter); err != nil {
-			return err //nolint:wrapcheck // the end of a file that has begun
+			// The file has begun: cutting the connection is the only way left to
+			// say that it is not whole.
+			p.Log.ErrorContext(ctx, "usage export cut", "request", web.RequestID(ctx), "err", err)
+			panic(http.ErrAbortHandler)
 		}
 	}
 	w.Flush()
