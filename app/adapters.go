@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -10,6 +9,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/catalog"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
 )
 
@@ -89,7 +89,13 @@ func (r routed) Routes(ctx context.Context) ([]gateway.Replica, []gateway.Sleepi
 	return replicas, sleeping, err //nolint:wrapcheck // says enough
 }
 
-func (r routed) Transport(id uuid.UUID) http.RoundTripper { return r.instances.Transport(id) }
+func (r routed) Open(id uuid.UUID) (upstream.Conn, error) {
+	stream, err := r.instances.Open(id)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says enough
+	}
+	return stream, nil
+}
 
 // priced tells the gateway what tokens cost.
 type priced struct{ catalog *catalog.Service }

@@ -45,8 +45,9 @@ var may = map[string][]string{
 	"modules/gateway": slices.Concat(platform, []string{"modules/auth", "modules/events"}),
 
 	// Parts of modules with a narrower place than their module.
-	"modules/gateway/openai": {},
-	"modules/gateway/spool":  {"app/fault", "app/money"},
+	"modules/gateway/openai":   {},
+	"modules/gateway/spool":    {"app/fault", "app/money"},
+	"modules/gateway/upstream": {},
 
 	// The node's side: no database, no web framework.
 	"modules/agent":      {"app/fault", "app/loop"},

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -9,11 +8,12 @@ import (
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 // answer relays an answer that is no stream: read whole, checked, metered, sent.
-func (x *exchange) answer(ctx context.Context, res *http.Response) *openai.Error {
-	text, refused := x.readAnswer(ctx, res)
+func (x *exchange) answer(res *upstream.Answer) *openai.Error {
+	text, refused := x.readAnswer(res)
 	if refused != nil {
 		return refused
 	}
@@ -36,9 +36,9 @@ func (x *exchange) answer(ctx context.Context, res *http.Response) *openai.Error
 }
 
 // readAnswer reads a whole answer into memory that is set aside for it.
-func (x *exchange) readAnswer(ctx context.Context, res *http.Response) ([]byte, *openai.Error) {
+func (x *exchange) readAnswer(res *upstream.Answer) ([]byte, *openai.Error) {
 	limit := x.service.limits.answer
-	size := res.ContentLength
+	size := res.Length
 	if size < 0 {
 		size = firstRead
 	}
@@ -50,15 +50,13 @@ func (x *exchange) readAnswer(ctx context.Context, res *http.Response) ([]byte, 
 	}
 	text := make([]byte, 0, size+1)
 	for {
-		n, err := res.Body.Read(text[len(text):cap(text)])
+		n, err := res.Read(text[len(text):cap(text)])
 		text = text[:len(text)+n]
 		switch {
 		case errors.Is(err, io.EOF):
 			return text, nil
-		case err != nil && ctx.Err() != nil:
-			return nil, x.failed(ctx, err)
 		case err != nil:
-			return nil, lost()
+			return nil, x.failed(err, false)
 		case int64(len(text)) > limit:
 			return nil, badUpstream("with more than is believable")
 		case len(text) < cap(text):

@@ -1,25 +1,48 @@
 package gateway
 
 import (
-	"io"
+	"context"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
-// canned is an engine without a network.
-type canned struct{ contentType, body string }
+// canned is a connection to an engine without a network: it gives the same
+// answer to every request.
+type canned struct {
+	net.Conn
 
-func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
-	_, _ = io.Copy(io.Discard, r.Body)
-	return &http.Response{
-		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {c.contentType}}, ContentLength: int64(len(c.body)),
-		Body: io.NopCloser(strings.NewReader(c.body)), Request: r,
-	}, nil
+	answer string
+	at     int
 }
+
+func cannedAnswer(contentType, body string) *canned {
+	return &canned{answer: fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", contentType, len(body), body)}
+}
+
+func (c *canned) Read(p []byte) (int, error) {
+	n := copy(p, c.answer[c.at:])
+	if c.at += n; c.at == len(c.answer) {
+		c.at = 0
+	}
+	return n, nil
+}
+
+func (c *canned) Write(p []byte) (int, error)      { return len(p), nil }
+func (c *canned) SetDeadline(time.Time) error      { return nil }
+func (c *canned) SetReadDeadline(time.Time) error  { return nil }
+func (c *canned) SetWriteDeadline(time.Time) error { return nil }
+func (c *canned) Close() error                     { return nil }
+func (c *canned) Usable() bool                     { return true }
 
 // sink is a client that takes everything and keeps nothing.
 type sink struct{ header http.Header }
@@ -34,21 +57,22 @@ func (s *sink) Flush()                      {}
 func BenchmarkServe(b *testing.B) {
 	const chunks = 200
 	for name, bb := range map[string]struct {
-		engine canned
+		engine *canned
 		body   string
 		pieces int
 	}{
-		"chat":   {canned{"application/json", wholeAnswer}, chatBody(""), 1},
-		"stream": {canned{"text/event-stream", strings.Repeat(piece, chunks) + "data: [DONE]\n\n"}, chatBody(`"stream":true,`), chunks},
+		"chat":   {cannedAnswer("application/json", wholeAnswer), chatBody(""), 1},
+		"stream": {cannedAnswer("text/event-stream", strings.Repeat(piece, chunks)+"data: [DONE]\n\n"), chatBody(`"stream":true,`), chunks},
 	} {
 		b.Run(name, func(b *testing.B) {
 			bed := newBed(b, nil)
 			t := &table{routes: map[routeKey]*route{}, lists: map[uuid.UUID][]*route{}, targets: map[uuid.UUID]*target{}, loaded: true}
-			to := &target{id: uuid.New(), transport: bb.engine, header: plainHeader()}
-			if err := to.at("http://instance.internal/v1"); err != nil {
-				b.Fatal(err)
+			to := &target{
+				id: uuid.New(), busy: new(atomic.Int64),
+				server: upstream.New(func(context.Context) (upstream.Conn, error) { return bb.engine, nil }),
 			}
-			t.add(&table{}, bed.organisation, model, to)
+			to.setHeads("instance", "/v1", "")
+			t.add(bed.organisation, model, to)
 			bed.table.Store(t)
 			w := &sink{header: http.Header{}}
 			b.ReportAllocs()

@@ -212,11 +212,11 @@ func mayDial(ip netip.Addr, operator bool) error {
 	return nil
 }
 
-// toEndpoints returns a transport to endpoints: to those that an operator of the
-// platform added, or to all others. The address is judged again when it is
-// dialled, because a name may point elsewhere by then.
-func toEndpoints(operator bool) *http.Transport {
-	dialer := &net.Dialer{
+// dialer returns what dials endpoints: those that an operator of the platform
+// added, or all others. The address is judged again when it is dialled, because
+// a name may point elsewhere by then.
+func dialer(operator bool) *net.Dialer {
+	return &net.Dialer{
 		Timeout: 3 * time.Second, KeepAlive: 30 * time.Second,
 		Control: func(_, address string, _ syscall.RawConn) error {
 			ap, err := netip.ParseAddrPort(address)
@@ -226,9 +226,13 @@ func toEndpoints(operator bool) *http.Transport {
 			return mayDial(ap.Addr(), operator)
 		},
 	}
+}
+
+// toEndpoints returns a transport that looks after endpoints.
+func toEndpoints(operator bool) *http.Transport {
 	return &http.Transport{
-		DialContext: dialer.DialContext, MaxIdleConnsPerHost: 512, IdleConnTimeout: 90 * time.Second, DisableCompression: true,
-		TLSHandshakeTimeout: 5 * time.Second, ForceAttemptHTTP2: true,
+		DialContext: dialer(operator).DialContext, IdleConnTimeout: 90 * time.Second, DisableCompression: true,
+		TLSHandshakeTimeout: 5 * time.Second,
 	}
 }
 

@@ -17,7 +17,7 @@ func TestAddEndpoint_servesWithAKeyOfItsOwn(t *testing.T) {
 	pool := dbtest.New(t)
 	b := newBed(t, pool)
 	var authorization string
-	up := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	up := engine(t, func(w http.ResponseWriter, r *http.Request) {
 		authorization = r.Header.Get("Authorization")
 		_, _ = w.Write([]byte(wholeAnswer))
 	})
@@ -89,7 +89,7 @@ func TestB30_rebinding(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.New(t)
 	b := newBed(t, pool)
-	up := upstream(t, func(http.ResponseWriter, *http.Request) { t.Error("the tenant's endpoint reached a loopback address") })
+	up := engine(t, func(http.ResponseWriter, *http.Request) { t.Error("the tenant's endpoint reached a loopback address") })
 	mustExec(t, pool, `INSERT INTO gateway.endpoints (id, organisation_id, name, model, base_url, private, created_by)
 		VALUES ($1, $2, 'rebound', 'm', $3, false, 'test')`, uuid.New(), b.organisation, up+"/v1")
 	if _, err := b.reload(t.Context()); err != nil {

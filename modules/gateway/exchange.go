@@ -1,11 +1,9 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 // exchange is one request on its way through the gateway.
@@ -35,12 +34,6 @@ type exchange struct {
 	again  bool // the server did not take the request: another one may be asked
 	theirs bool // the error is the server's own
 }
-
-// Why an exchange was cut short; these are causes of its context.
-var (
-	errFirstByte = errors.New("the server did not begin to answer in time")
-	errGap       = errors.New("the server fell silent in the middle of its answer")
-)
 
 // serve carries the request out. An error that it returns is still to be sent.
 func (x *exchange) serve() *openai.Error {
@@ -127,68 +120,58 @@ func (x *exchange) attempt(to *target) *openai.Error {
 	x.again, x.theirs = false, false
 	to.busy.Add(1)
 	defer to.busy.Add(-1)
-	ctx, cancel := context.WithCancelCause(x.r.Context())
-	defer cancel(nil)
-	watch := newWatch(x.service.limits.firstByte, func() { cancel(errFirstByte) })
-	defer watch.stop()
-
-	req := (&http.Request{
-		Method: http.MethodPost, URL: to.urls[x.kind], Header: x.header(to), Host: to.urls[x.kind].Host,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: x.body.Reader(), ContentLength: x.body.Size(),
-		GetBody: func() (io.ReadCloser, error) { return x.body.Reader(), nil },
-	}).WithContext(ctx)
-	res, err := to.transport.RoundTrip(req)
-	if err != nil {
-		return x.failed(ctx, err)
+	fields := [...]upstream.Field{{Name: "X-Request-Id", Value: x.id.String()}, {Name: "Traceparent"}}
+	req := upstream.Request{Head: to.heads[x.kind], Fields: fields[:1], Body: x.body.Parts(), Patience: x.service.limits.firstByte}
+	if trace := x.r.Header["Traceparent"]; len(trace) == 1 {
+		fields[1].Value = trace[0]
+		req.Fields = fields[:]
 	}
-	defer res.Body.Close()
-	late := func() { cancel(errGap) }
+	res, err := to.server.Do(x.r.Context(), &req)
+	if err != nil {
+		return x.failed(err, true)
+	}
+	defer res.Close()
 	if !x.head.Stream { // a stream may wait for its first token yet
-		watch.expect(x.service.limits.gap, late)
+		res.SetPatience(x.service.limits.gap)
 	}
 	switch {
-	case res.StatusCode >= http.StatusBadRequest:
-		text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-		if err != nil && ctx.Err() != nil {
-			return x.failed(ctx, err)
+	case res.Status >= http.StatusBadRequest:
+		text, err := io.ReadAll(io.LimitReader(res, 64<<10))
+		if err != nil && x.r.Context().Err() != nil {
+			return x.failed(err, false)
 		}
 		x.theirs = true
-		x.again = res.StatusCode == http.StatusServiceUnavailable
-		return openai.UpstreamError(res.StatusCode, res.Header, text)
-	case res.StatusCode != http.StatusOK:
-		return badUpstream(fmt.Sprintf("with status %d", res.StatusCode))
+		x.again = res.Status == http.StatusServiceUnavailable
+		return openai.UpstreamError(res.Status, res.RetryAfter, text)
+	case res.Status != http.StatusOK:
+		return badUpstream(fmt.Sprintf("with status %d", res.Status))
 	case x.head.Stream:
-		return x.relay(ctx, res, watch, late)
+		return x.relay(res)
 	}
-	return x.answer(ctx, res)
+	return x.answer(res)
 }
 
-// header returns what a server is sent of headers: nothing of the client's but
-// its trace.
-func (x *exchange) header(to *target) http.Header {
-	h := maps.Clone(to.header)
-	h["X-Request-Id"] = []string{x.id.String()}
-	if trace := x.r.Header["Traceparent"]; len(trace) == 1 {
-		h["Traceparent"] = trace
-	}
-	return h
-}
-
-// failed says why a server gave no answer.
-func (x *exchange) failed(ctx context.Context, err error) *openai.Error {
+// failed says why a server gave no answer, or, once it has begun one, no more
+// of it.
+func (x *exchange) failed(err error, before bool) *openai.Error {
 	e := &openai.Error{Status: http.StatusBadGateway, Type: openai.ServerError, Retry: true}
-	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, errFirstByte), errors.Is(cause, errGap):
-		e.Status, e.Code = http.StatusGatewayTimeout, codeTimeout
-		e.Message = "The model's server was too slow: " + cause.Error() + "."
-	case cause != nil:
+	switch {
+	case x.r.Context().Err() != nil:
 		e.Status, e.Code, e.Message = 0, codeClientGone, "The client has left."
+	case errors.Is(err, upstream.ErrSilent):
+		e.Status, e.Code = http.StatusGatewayTimeout, codeTimeout
+		if e.Message = "The model's server fell silent in the middle of its answer."; before {
+			e.Message = "The model's server did not begin to answer in time."
+		}
+	case errors.Is(err, upstream.ErrMalformed):
+		return badUpstream("with something that is not HTTP")
 	case fault.As(err) != nil: // the address may not be dialled
 		e.Code, e.Message, e.Retry = codeBadUpstream, "The model's server is at an address that requests may not be sent to.", false
-	default:
+	case before:
 		x.again = true
 		e.Code, e.Message = codeUnreachable, "The model's server cannot be reached. Try again."
+	default:
+		return lost()
 	}
 	return e
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 // Keys says whom an API key acts for, from memory.
@@ -29,9 +30,9 @@ type Instances interface {
 	// Routes returns the replicas that take requests now, and the models that
 	// are deployed without one.
 	Routes(ctx context.Context) ([]Replica, []Sleeping, error)
-	// Transport reaches a replica's engine; the host of a request's URL is of
-	// no account to it.
-	Transport(id uuid.UUID) http.RoundTripper
+	// Open makes a connection to a replica's agent, which speaks HTTP for its
+	// engine.
+	Open(id uuid.UUID) (upstream.Conn, error)
 }
 
 // Replica is an instance that is ready, online and eligible.
@@ -100,7 +101,7 @@ type Service struct {
 	spool     *spool.Spool
 	metrics   *metrics
 
-	toPublic, toPrivate http.RoundTripper // endpoints
+	toPublic, toPrivate http.RoundTripper // endpoints, to look after them
 	limits              limits
 	table               atomic.Pointer[table]
 	turn                atomic.Uint32 // whose turn it is among equals

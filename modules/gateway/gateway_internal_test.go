@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -24,6 +25,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 const (
@@ -140,24 +142,12 @@ func (f *fakeInstances) Routes(context.Context) ([]Replica, []Sleeping, error) {
 	return list, f.sleeping, nil
 }
 
-func (f *fakeInstances) Transport(id uuid.UUID) http.RoundTripper {
+func (f *fakeInstances) Open(id uuid.UUID) (upstream.Conn, error) {
 	u, err := url.Parse(f.urls[id])
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
-	return redirected{u, &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}}
-}
-
-// redirected sends requests to another host, as a tunnel does.
-type redirected struct {
-	to   *url.URL
-	next http.RoundTripper
-}
-
-func (r redirected) RoundTrip(req *http.Request) (*http.Response, error) {
-	c := req.Clone(req.Context())
-	c.URL.Scheme, c.URL.Host, c.Host = r.to.Scheme, r.to.Host, ""
-	return r.next.RoundTrip(c) //nolint:wrapcheck // nothing to add
+	return upstream.TCP(&net.Dialer{}, u.Host, nil)(context.Background())
 }
 
 type fakePrices struct{}
@@ -247,8 +237,8 @@ func eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 	}
 }
 
-// upstream serves a handler and returns its URL.
-func upstream(t testing.TB, h http.HandlerFunc) string {
+// engine serves a handler and returns its URL.
+func engine(t testing.TB, h http.HandlerFunc) string {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
@@ -260,7 +250,7 @@ const wholeAnswer = `{"id":"c","object":"chat.completion","choices":[{"index":0,
 // answering is an upstream that gives one answer to everything.
 func answering(t testing.TB, status int, contentType, body string) string {
 	t.Helper()
-	return upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	return engine(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", contentType)
 		w.WriteHeader(status)
@@ -272,7 +262,7 @@ func TestServe_forwardsAndMeters(t *testing.T) {
 	t.Parallel()
 	var got atomic.Pointer[http.Request]
 	var sent bytes.Buffer
-	b := newBed(t, dbtest.New(t), upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	b := newBed(t, dbtest.New(t), engine(t, func(w http.ResponseWriter, r *http.Request) {
 		got.Store(r)
 		_, _ = io.Copy(&sent, r.Body)
 		w.Header().Set("Set-Cookie", "a=b")

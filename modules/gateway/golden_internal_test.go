@@ -34,7 +34,7 @@ func TestGolden(t *testing.T) {
 			t.Parallel()
 			comment, in := readGolden(t, file)
 			var forwarded atomic.Pointer[string]
-			b := newBed(t, pool, upstream(t, scripted(in["upstream"], &forwarded)))
+			b := newBed(t, pool, engine(t, scripted(in["upstream"], &forwarded)))
 			out := map[string]string{
 				"request": in["request"], "upstream": in["upstream"],
 				"response": exchangeOf(t, b, in["request"]),

@@ -82,7 +82,7 @@ func TestF28_killedInTheMiddleOfManyRequests(t *testing.T) {
 	}
 	t.Cleanup(pool.Close)
 	organisation := uuid.Must(uuid.NewV7())
-	up := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	up := engine(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if !strings.Contains(string(body), `"stream":true`) {
 			_, _ = io.WriteString(w, wholeAnswer)
@@ -280,7 +280,7 @@ func TestF23_theDatabaseIsAwayForAWhile(t *testing.T) {
 func TestF29_nothingIsServedUnmetered(t *testing.T) {
 	t.Parallel()
 	var forwarded sync.Once
-	b := newBed(t, dbtest.New(t), upstream(t, func(http.ResponseWriter, *http.Request) { forwarded.Do(func() { t.Error("it was forwarded") }) }))
+	b := newBed(t, dbtest.New(t), engine(t, func(http.ResponseWriter, *http.Request) { forwarded.Do(func() { t.Error("it was forwarded") }) }))
 	if err := b.spool.Close(); err != nil {
 		t.Fatal(err)
 	}

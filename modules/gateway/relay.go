@@ -1,16 +1,15 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"mime"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 const drainTime = time.Second // for a server to end a stream after its [DONE]
@@ -20,8 +19,8 @@ var streams = sync.Pool{New: func() any { return new(openai.Stream) }}
 
 // relay passes a stream on, event by event. An error that it returns is still
 // to be sent; one that happens after the first event is sent as an event.
-func (x *exchange) relay(ctx context.Context, res *http.Response, watch *watch, late func()) *openai.Error {
-	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
+func (x *exchange) relay(res *upstream.Answer) *openai.Error {
+	if kind, _, err := mime.ParseMediaType(res.ContentType); err != nil || kind != "text/event-stream" {
 		return badUpstream("without a stream")
 	}
 	stream, _ := streams.Get().(*openai.Stream)
@@ -29,22 +28,22 @@ func (x *exchange) relay(ctx context.Context, res *http.Response, watch *watch, 
 	stream.Reset(x.kind, !x.head.IncludeUsage)
 	out := newStreamWriter(x)
 	for {
-		events, err := stream.Next(res.Body)
-		if watch.seen(); len(events) > 0 && !x.begun {
-			watch.expect(x.service.limits.gap, late)
+		events, err := stream.Next(res)
+		if len(events) > 0 && !x.begun {
+			res.SetPatience(x.service.limits.gap)
 		}
 		if stream.Deltas > 0 && x.record.FirstToken == 0 {
 			x.record.FirstToken = time.Since(x.started)
 		}
 		if refused := x.pass(out, stream, events); refused != nil || stream.Done {
-			watch.expect(drainTime, nil)
 			if refused == nil && err == nil {
-				_, _ = stream.Next(res.Body) // to its end, so that the connection can be used again
+				res.SetPatience(drainTime)
+				_, _ = stream.Next(res) // to its end, so that the connection can be used again
 			}
 			return refused
 		}
 		if err != nil {
-			return x.broken(ctx, out, stream, err)
+			return x.broken(out, stream, err)
 		}
 	}
 }
@@ -74,17 +73,15 @@ func (x *exchange) pass(out *streamWriter, stream *openai.Stream, events []byte)
 
 // broken ends a stream that the server did not end: with an event if the client
 // has seen some of it, and never with [DONE].
-func (x *exchange) broken(ctx context.Context, out *streamWriter, stream *openai.Stream, err error) *openai.Error {
+func (x *exchange) broken(out *streamWriter, stream *openai.Stream, err error) *openai.Error {
 	x.count(stream.Usage, stream.Known, stream.Deltas)
 	var refused *openai.Error
 	switch {
-	case ctx.Err() != nil:
-		refused = x.failed(ctx, err)
 	case errors.Is(err, openai.ErrBadEvent), errors.Is(err, openai.ErrEventTooLong):
 		refused = badUpstream("with a stream that cannot be read")
 	default:
-		refused = lost()
-		x.again = stream.Deltas == 0
+		refused = x.failed(err, false)
+		x.again = refused.Code == codeLost && stream.Deltas == 0
 	}
 	return x.tell(out, refused)
 }
@@ -143,50 +140,3 @@ func (o *streamWriter) write(events []byte) error {
 	}
 	return o.control.Flush() //nolint:wrapcheck // likewise
 }
-
-// watch calls late when nothing was seen for a while.
-type watch struct {
-	timer *time.Timer
-	last  atomic.Int64 // when something was seen, since start
-	start time.Time
-
-	mu    sync.Mutex
-	limit time.Duration
-	late  func()
-}
-
-func newWatch(limit time.Duration, late func()) *watch {
-	w := &watch{start: time.Now(), limit: limit, late: late}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.timer = time.AfterFunc(limit, w.look)
-	return w
-}
-
-// look sleeps on if something was seen meanwhile: seen is called for every
-// piece of a stream and must cost nothing.
-func (w *watch) look() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if quiet := time.Since(w.start) - time.Duration(w.last.Load()); quiet < w.limit {
-		w.timer.Reset(w.limit - quiet)
-		return
-	}
-	w.late()
-}
-
-func (w *watch) seen() { w.last.Store(int64(time.Since(w.start))) }
-
-// expect sets a new limit from now on, and a new consequence unless that is nil.
-func (w *watch) expect(limit time.Duration, late func()) {
-	w.seen()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.limit = limit
-	if late != nil {
-		w.late = late
-	}
-	w.timer.Reset(limit)
-}
-
-func (w *watch) stop() { w.timer.Stop() }

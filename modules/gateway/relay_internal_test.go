@@ -59,7 +59,7 @@ func TestF33_aClientThatLeavesStopsTheUpstream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := &patient{}
-			b := newBed(t, pool, upstream(t, p.ServeHTTP))
+			b := newBed(t, pool, engine(t, p.ServeHTTP))
 			const clients = 20
 			var all sync.WaitGroup
 			for range clients {
@@ -98,7 +98,7 @@ func TestF33_aClientThatLeavesStopsTheUpstream(t *testing.T) {
 func TestServe_anInstantUpstreamTruncatesNothing(t *testing.T) {
 	t.Parallel()
 	whole := strings.Repeat(piece, 20) + "data: [DONE]\n\n"
-	b := newBed(t, dbtest.New(t), upstream(t, func(w http.ResponseWriter, _ *http.Request) { // does not read the body
+	b := newBed(t, dbtest.New(t), engine(t, func(w http.ResponseWriter, _ *http.Request) { // does not read the body
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, whole)
 	}))
@@ -113,12 +113,12 @@ func TestServe_triesAnotherReplicaBeforeTheFirstByte(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.New(t)
 	good := answering(t, 200, "application/json", wholeAnswer)
-	cut := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
+	cut := engine(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
-	stream := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
+	stream := engine(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, piece+"data: [DONE]\n\n")
 	})
@@ -149,7 +149,7 @@ func TestServe_triesAnotherReplicaBeforeTheFirstByte(t *testing.T) {
 	// An answer that is a judgement is not asked for twice, and two failures are one.
 	var asked atomic.Int64
 	counted := func(status int) string {
-		return upstream(t, func(w http.ResponseWriter, _ *http.Request) { asked.Add(1); w.WriteHeader(status) })
+		return engine(t, func(w http.ResponseWriter, _ *http.Request) { asked.Add(1); w.WriteHeader(status) })
 	}
 	b := newBed(t, pool, counted(500), counted(500), counted(500))
 	if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != http.StatusInternalServerError || asked.Load() != 1 {
@@ -166,7 +166,7 @@ func TestF35_aSilentUpstreamIsCutOff(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.New(t)
 	silent := func(first string) string {
-		return upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		return engine(t, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			if first != "" {
 				w.Header().Set("Content-Type", "text/event-stream")
@@ -187,7 +187,7 @@ func TestF35_aSilentUpstreamIsCutOff(t *testing.T) {
 	if !strings.HasPrefix(got, piece+`data: {"error":`) || !strings.Contains(got, codeTimeout) || strings.Contains(got, "[DONE]") {
 		t.Errorf("silent in the middle: %s", got)
 	}
-	endlessLine := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	endlessLine := engine(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.Copy(w, io.MultiReader(strings.NewReader(piece+"data: {"), endless{}))
@@ -196,7 +196,7 @@ func TestF35_aSilentUpstreamIsCutOff(t *testing.T) {
 	if got := text(t, b.ask(t, "/v1/chat/completions", chatBody(`"stream":true,`))); !strings.Contains(got, codeBadUpstream) || len(got) > 1000 {
 		t.Errorf("a line without end: %.200s", got)
 	}
-	b = newBed(t, pool, upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	b = newBed(t, pool, engine(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.Copy(w, endless{})
 	}))
@@ -209,7 +209,7 @@ func TestF35_aSilentUpstreamIsCutOff(t *testing.T) {
 func TestF34_aClientThatDoesNotReadIsCutOff(t *testing.T) {
 	t.Parallel()
 	var cut atomic.Bool
-	b := newBed(t, dbtest.New(t), upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	b := newBed(t, dbtest.New(t), engine(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "text/event-stream")
 		for r.Context().Err() == nil {

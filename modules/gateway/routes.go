@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 // table is where requests go. It is replaced as a whole and never changed, but
@@ -41,15 +44,15 @@ type route struct {
 
 // target is a server that takes requests.
 type target struct {
-	id        uuid.UUID
-	name      string
-	endpoint  bool
-	down      bool // it did not answer the last check: only if there is no other
-	waiting   int
-	transport http.RoundTripper
-	urls      [openai.Embeddings + 1]*url.URL // by kind
-	header    http.Header                     // sent with every request; never changed
-	busy      *atomic.Int64                   // requests of ours that it has
+	id       uuid.UUID
+	name     string
+	endpoint bool
+	down     bool // it did not answer the last check: only if there is no other
+	waiting  int
+	address  string                        // what server and heads were made from
+	server   *upstream.Server              // shared with the targets of the tables before
+	heads    [openai.Embeddings + 1][]byte // of requests, by kind
+	busy     *atomic.Int64                 // requests of ours that it has
 }
 
 // reload is a pass: it makes the route table anew.
@@ -71,19 +74,15 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 	old := s.table.Load()
 	t := &table{routes: map[routeKey]*route{}, lists: map[uuid.UUID][]*route{}, targets: map[uuid.UUID]*target{}, loaded: true}
 	for _, r := range replicas {
-		next := &target{id: r.ID, name: r.Name, waiting: r.Waiting, transport: s.instances.Transport(r.ID), header: plainHeader()}
-		if err := next.at("http://instance.internal/v1"); err != nil {
-			return 0, err
-		}
-		t.add(old, r.Organisation, r.Model, next)
+		t.add(r.Organisation, r.Model, s.instanceTarget(old, r))
 	}
 	for _, e := range endpoints {
-		next, err := s.endpointTarget(e)
+		next, err := s.endpointTarget(old, e)
 		if err != nil {
 			s.log.ErrorContext(ctx, "endpoint left out of the routes", "endpoint", e.ID, "err", err)
 			continue
 		}
-		t.add(old, e.OrganisationID, e.Model, next)
+		t.add(e.OrganisationID, e.Model, next)
 	}
 	for _, m := range sleeping {
 		if r := t.route(m.Organisation, m.Model); len(r.targets) == 0 {
@@ -95,37 +94,78 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 		slices.SortFunc(list, func(a, b *route) int { return strings.Compare(a.model, b.model) })
 	}
 	s.table.Store(t)
+	for id, before := range old.targets {
+		if now := t.targets[id]; now == nil || now.server != before.server {
+			before.server.Close()
+		}
+	}
 	return 0, nil
 }
 
-func (s *Service) endpointTarget(e gatewaydb.AllEndpointsRow) (*target, error) {
-	t := &target{
-		id: e.ID, name: e.Name, endpoint: true, down: e.State == "unreachable", transport: s.endpointTransport(e), header: plainHeader(),
+func (s *Service) instanceTarget(old *table, r Replica) *target {
+	t := &target{id: r.ID, name: r.Name, waiting: r.Waiting, address: "instance"}
+	if !t.keep(old) {
+		t.server = upstream.New(func(context.Context) (upstream.Conn, error) { return s.instances.Open(r.ID) })
+		t.setHeads("instance", "/v1", "")
 	}
+	return t
+}
+
+func (s *Service) endpointTarget(old *table, e gatewaydb.AllEndpointsRow) (*target, error) {
+	t := &target{id: e.ID, name: e.Name, endpoint: true, down: e.State == "unreachable", address: e.BaseUrl}
+	if t.keep(old) { // an endpoint's key never changes
+		return t, nil
+	}
+	u, err := url.Parse(e.BaseUrl)
+	if err != nil {
+		return nil, fmt.Errorf("read its URL: %w", err)
+	}
+	key := ""
 	if e.KeySealed != nil {
-		key, err := s.ring.Open(keyPlace(e.OrganisationID, e.ID), e.KeySealed)
+		opened, err := s.ring.Open(keyPlace(e.OrganisationID, e.ID), e.KeySealed)
 		if err != nil {
 			return nil, fmt.Errorf("open its key: %w", err)
 		}
-		t.header.Set("Authorization", "Bearer "+string(key))
+		key = string(opened)
 	}
-	return t, t.at(e.BaseUrl)
+	port, secure := u.Port(), (*tls.Config)(nil)
+	if u.Scheme == "https" {
+		secure = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
+	}
+	if port == "" {
+		port = u.Scheme // a service name, as the dialer takes it
+	}
+	t.server = upstream.New(upstream.TCP(dialer(e.Private), net.JoinHostPort(u.Hostname(), port), secure))
+	t.setHeads(u.Host, u.EscapedPath(), key)
+	return t, nil
 }
 
-func plainHeader() http.Header {
-	return http.Header{"Content-Type": {"application/json"}, "User-Agent": {"inventiv"}}
+// keep takes over what the same target of the table before has.
+func (t *target) keep(old *table) bool {
+	before := old.targets[t.id]
+	if before == nil {
+		t.busy = new(atomic.Int64)
+		return false
+	}
+	t.busy = before.busy
+	if before.address != t.address {
+		return false
+	}
+	t.server, t.heads = before.server, before.heads
+	return true
 }
 
-// at sets where the target listens, the URL before the paths of each kind.
-func (t *target) at(base string) error {
+// setHeads writes the heads of requests of each kind. Nothing of the client's
+// head goes on but its trace.
+func (t *target) setHeads(host, base, key string) {
+	authorization := ""
+	if key != "" {
+		authorization = "Authorization: Bearer " + key + "\r\n"
+	}
 	for kind, path := range [...]string{openai.Chat: "/chat/completions", openai.Completions: "/completions", openai.Embeddings: "/embeddings"} {
-		u, err := url.Parse(base + path)
-		if err != nil {
-			return fmt.Errorf("read the URL of %s: %w", t.name, err)
-		}
-		t.urls[kind] = u
+		t.heads[kind] = []byte("POST " + base + path + " HTTP/1.1\r\nHost: " + host +
+			"\r\nUser-Agent: inventiv\r\nContent-Type: application/json\r\n" + authorization)
 	}
-	return nil
 }
 
 // route returns the route to a model, made if there is none.
@@ -140,13 +180,8 @@ func (t *table) route(organisation uuid.UUID, model string) *route {
 	return r
 }
 
-// add puts a target on a route; it keeps the count of the same one before.
-func (t *table) add(old *table, organisation uuid.UUID, model string, next *target) {
-	if before := old.targets[next.id]; before != nil {
-		next.busy = before.busy
-	} else {
-		next.busy = new(atomic.Int64)
-	}
+// add puts a target on a route.
+func (t *table) add(organisation uuid.UUID, model string, next *target) {
 	t.targets[next.id] = next
 	r := t.route(organisation, model)
 	r.targets = append(r.targets, next)

@@ -174,7 +174,7 @@ func TestB18_paths(t *testing.T) {
 func TestB18_smuggling(t *testing.T) {
 	t.Parallel()
 	var forwarded atomic.Int64
-	b := newBed(t, dbtest.New(t), upstream(t, func(http.ResponseWriter, *http.Request) { forwarded.Add(1) }))
+	b := newBed(t, dbtest.New(t), engine(t, func(http.ResponseWriter, *http.Request) { forwarded.Add(1) }))
 	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
 	if err != nil {
 		t.Fatal(err)

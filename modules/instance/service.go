@@ -3,7 +3,6 @@ package instance
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"sync"
 	"time"
 
@@ -170,8 +169,11 @@ func (s *Service) Connected(id uuid.UUID) {
 	s.reconcile.Wake()
 }
 
-// Transport sends requests to the agent of the instance, through its tunnel.
-func (s *Service) Transport(id uuid.UUID) http.RoundTripper { return s.hub.Transport(id) }
+// Open opens a stream through the tunnel to the agent of the instance. It fails
+// with tunnel.ErrNotConnected when there is no tunnel.
+func (s *Service) Open(id uuid.UUID) (*tunnel.Stream, error) {
+	return s.hub.Open(id) //nolint:wrapcheck // as promised
+}
 
 func (s *Service) wake() {
 	s.reconcile.Wake()

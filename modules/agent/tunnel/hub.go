@@ -123,6 +123,26 @@ func (h *Hub) of(id uuid.UUID) []*link {
 	return h.links[id]
 }
 
+// Open opens a stream to the agent of the instance, for requests one after
+// another, on the link with the fewest in it. It returns ErrNotConnected when
+// there is no link that takes one.
+func (h *Hub) Open(id uuid.UUID) (*Stream, error) {
+	var tried *link
+	for range 2 {
+		l := pick(h.of(id), tried)
+		if l == nil {
+			break
+		}
+		if conn, err := l.session.Open(); err == nil {
+			l.running.Add(1)
+			return &Stream{Conn: conn, link: l, counted: true}, nil
+		}
+		l.leaving.Store(true)
+		tried = l
+	}
+	return nil, ErrNotConnected
+}
+
 // Transport returns what sends requests to the agent of the instance. It needs
 // no link yet: each request takes the link with the fewest requests in it, of
 // those that are there at that moment. Scheme "http" and any host will do.

@@ -21,7 +21,7 @@ var errNoStream = errors.New("link takes no request")
 type link struct {
 	session *yamux.Session
 	http    *http.Transport
-	running atomic.Int64 // requests whose answer has not ended
+	running atomic.Int64 // requests whose answer has not ended, and streams that Open gave out
 	leaving atomic.Bool  // the agent asked for no more requests, or the link is ending
 	dropped atomic.Bool
 }
@@ -53,18 +53,22 @@ func (l *link) open() (net.Conn, error) {
 		l.leaving.Store(true)
 		return nil, fmt.Errorf("%w: %w", errNoStream, err)
 	}
-	return &stream{Conn: conn}, nil
+	return &Stream{Conn: conn, link: l}, nil
 }
 
-// stream is a yamux stream that gives nothing after Close. yamux goes on giving
-// what comes until the other end closes too, and a cancelled request could then
-// look like a whole one.
-type stream struct {
+// Stream is one connection through a tunnel. It gives nothing after Close: yamux
+// goes on giving what comes until the other end closes too, and a cancelled
+// request could then look like a whole one.
+type Stream struct {
 	net.Conn
-	closed atomic.Bool
+
+	link    *link
+	counted bool // as running on its link, for as long as it is open
+	closed  atomic.Bool
 }
 
-func (s *stream) Read(p []byte) (int, error) {
+// Read reads from the stream until it is closed, by either end.
+func (s *Stream) Read(p []byte) (int, error) {
 	n, err := s.Conn.Read(p)
 	if s.closed.Load() {
 		return 0, net.ErrClosed
@@ -72,9 +76,17 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (s *stream) Close() error {
-	s.closed.Store(true)
+// Close closes the stream, which ends what the agent does for it.
+func (s *Stream) Close() error {
+	if !s.closed.Swap(true) && s.counted {
+		s.link.running.Add(-1)
+	}
 	return s.Conn.Close()
+}
+
+// Usable reports whether the stream's link still takes requests.
+func (s *Stream) Usable() bool {
+	return !s.closed.Load() && !s.link.leaving.Load() && !s.link.session.IsClosed()
 }
 
 // wait returns when the link has ended: nil after drop, else why.

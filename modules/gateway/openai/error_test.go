@@ -1,7 +1,6 @@
 package openai_test
 
 import (
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -59,16 +58,12 @@ func TestUpstreamError_keepsWhatTheEngineSays(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			h := http.Header{}
-			if tt.after != "" {
-				h.Set("Retry-After", tt.after)
-			}
-			if diff := cmp.Diff(&tt.want, openai.UpstreamError(tt.status, h, []byte(tt.body))); diff != "" {
+			if diff := cmp.Diff(&tt.want, openai.UpstreamError(tt.status, tt.after, []byte(tt.body))); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
-	long := openai.UpstreamError(500, http.Header{}, []byte(`{"error":"`+strings.Repeat("é", 9000)+`"}`))
+	long := openai.UpstreamError(500, "", []byte(`{"error":"`+strings.Repeat("é", 9000)+`"}`))
 	if len(long.Message) > 5000 || strings.ContainsRune(long.Message, '\uFFFD') {
 		t.Errorf("a message of %d bytes is passed on", len(long.Message))
 	}

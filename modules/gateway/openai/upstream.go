@@ -14,12 +14,12 @@ const maxMessage = 4 << 10 // bytes of an engine's message that are passed on
 // request or failed at it with a status of 400 or more: the engine's status,
 // message and type, in OpenAI's shape whatever the engine's own. An engine
 // that refuses the gateway's own credentials is the operator's problem, so
-// 401 and 403 become 502.
-func UpstreamError(status int, header http.Header, body []byte) *Error {
+// 401 and 403 become 502. after is the value of its Retry-After.
+func UpstreamError(status int, after string, body []byte) *Error {
 	e := upstreamMessage(body)
 	e.Status = status
 	e.Retry = status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
-	e.RetryAfter = retryAfter(header.Get("Retry-After"))
+	e.RetryAfter = retryAfter(after)
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return &Error{

@@ -1,0 +1,213 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Why there is no answer, or not all of it.
+var (
+	ErrSilent    = errors.New("the server was silent for too long")
+	ErrMalformed = errors.New("the server's answer is not HTTP/1.1")
+
+	errStale = errors.New("the connection was closed before the answer") // and had served before
+)
+
+// Request is a POST, ready to be sent.
+type Request struct {
+	Head     []byte        // the request line and the header fields that are always the same, each with its CRLF
+	Fields   []Field       // further ones, valid as they are
+	Body     [][]byte      // consecutive pieces
+	Patience time.Duration // with a server that says nothing, until the answer begins
+}
+
+// Field is a header field.
+type Field struct{ Name, Value string }
+
+const (
+	joined    = 16 << 10 // a body up to this goes into one write with the head
+	firstHead = 4 << 10  // what most heads of answers fit into
+	maxHead   = 64 << 10
+)
+
+// buffers keeps memory for heads that are written and read.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, firstHead); return &b }}
+
+// conn is a connection with at most one exchange going on.
+type conn struct {
+	server *Server
+	nc     Conn
+	served bool      // it has carried a whole exchange
+	last   time.Time // when something last came, or was last sent
+
+	patience time.Duration // with a silent server
+	until    time.Time     // the read deadline that is set
+	gone     atomic.Bool   // the exchange is to end at once
+
+	answer Answer
+}
+
+func newConn(s *Server, nc Conn) *conn { return &conn{server: s, nc: nc} }
+
+// Close closes the connection.
+func (c *conn) Close() error { return c.nc.Close() } //nolint:wrapcheck // nobody looks at it
+
+// exchange sends r and reads the head of the answer. After an error the
+// connection is closed.
+func (c *conn) exchange(ctx context.Context, r *Request) (*Answer, error) {
+	stop := context.AfterFunc(ctx, c.abort)
+	c.last, c.patience = time.Now(), r.Patience
+	sent := c.send(r)
+	// A server may answer, and close, before it has read a long request.
+	some, err := c.readHead()
+	if err == nil {
+		c.answer.stop = stop
+		c.answer.whole = c.answer.whole && sent == nil
+		return &c.answer, nil
+	}
+	stop()
+	_ = c.Close()
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx) //nolint:wrapcheck // as promised
+	case errors.Is(err, ErrMalformed), errors.Is(err, ErrSilent):
+		return nil, err
+	case c.served && !some:
+		return nil, errStale
+	case sent != nil:
+		return nil, fmt.Errorf("send the request: %w", sent)
+	}
+	return nil, fmt.Errorf("read the answer: %w", err)
+}
+
+// abort makes everything on the connection fail at once.
+func (c *conn) abort() {
+	c.gone.Store(true)
+	_ = c.nc.SetDeadline(time.Unix(1, 0))
+}
+
+// send writes the request, in one write if it is small.
+func (c *conn) send(r *Request) error {
+	size := 0
+	for _, part := range r.Body {
+		size += len(part)
+	}
+	kept, _ := buffers.Get().(*[]byte) // the pool holds nothing else
+	b := (*kept)[:0]
+	b = append(b, r.Head...)
+	for _, f := range r.Fields {
+		b = append(b, f.Name...)
+		b = append(b, ": "...)
+		b = append(b, f.Value...)
+		b = append(b, "\r\n"...)
+	}
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, int64(size), 10)
+	b = append(b, "\r\n\r\n"...)
+	defer func() {
+		if cap(b) <= firstHead+joined {
+			*kept = b
+			buffers.Put(kept)
+		}
+	}()
+	if size <= joined {
+		for _, part := range r.Body {
+			b = append(b, part...)
+		}
+		_, err := c.nc.Write(b)
+		return err //nolint:wrapcheck // by exchange
+	}
+	_ = c.nc.SetWriteDeadline(c.last.Add(r.Patience))
+	if c.gone.Load() {
+		c.abort() // which it did before the deadline was set
+	}
+	parts := append(net.Buffers{b}, r.Body...)
+	to := io.Writer(c.nc)
+	if tcp, ok := c.nc.(*tcpConn); ok {
+		to = tcp.TCPConn // which takes all the pieces at once
+	}
+	_, err := parts.WriteTo(to)
+	if err == nil {
+		err = c.nc.SetWriteDeadline(time.Time{})
+	}
+	return err //nolint:wrapcheck // by exchange
+}
+
+// read waits for bytes, no longer than patience after the last ones.
+func (c *conn) read(p []byte) (int, error) {
+	for {
+		// A deadline costs more than a look at the clock, so an earlier one stays
+		// and is moved when it comes too soon.
+		if want := c.last.Add(c.patience); c.until.IsZero() || c.until.After(want) || !c.until.After(c.last) {
+			if err := c.nc.SetReadDeadline(want); err != nil {
+				return 0, err //nolint:wrapcheck // by exchange
+			}
+			c.until = want
+			if c.gone.Load() {
+				c.abort()
+			}
+		}
+		n, err := c.nc.Read(p)
+		now := time.Now()
+		switch {
+		case n > 0:
+			c.last = now
+			return n, nil
+		case err == nil:
+			continue
+		case c.gone.Load():
+			return 0, context.Canceled
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return 0, err //nolint:wrapcheck // by exchange
+		case now.Sub(c.last) >= c.patience:
+			return 0, ErrSilent
+		}
+		c.until = time.Time{}
+	}
+}
+
+// readHead reads up to the body of the final answer, and reports whether any
+// byte came.
+func (c *conn) readHead() (some bool, err error) {
+	kept, _ := buffers.Get().(*[]byte) // the pool holds nothing else
+	b := (*kept)[:0]
+	for {
+		n, err := c.read(b[len(b):min(cap(b), maxHead)])
+		if err != nil {
+			buffers.Put(kept)
+			if len(b) > 0 && errors.Is(err, io.EOF) {
+				err = fmt.Errorf("%w: it ends in its head", ErrMalformed)
+			}
+			return len(b) > 0, err
+		}
+		b = b[:len(b)+n]
+		for {
+			end := headEnd(b)
+			if end == 0 {
+				break
+			}
+			interim, err := c.answer.parse(b[:end])
+			if err != nil {
+				return true, err
+			}
+			if !interim {
+				c.answer.begin(c, kept, b, end)
+				return true, nil
+			}
+			b = b[:copy(b, b[end:])]
+		}
+		if len(b) >= maxHead {
+			return true, fmt.Errorf("%w: its head has more than %d bytes", ErrMalformed, maxHead)
+		}
+		b = slices.Grow(b, 1)
+	}
+}
