@@ -174,7 +174,7 @@ func (a *App) demoDeploy(ctx context.Context, actor auth.Actor, d *demo) (string
 	model, name, engine := demoModel, demoDeployment, wire.EngineSpec{}
 	if command := a.cfg.DemoEngineCmd; command != "" {
 		if d.Command != command || d.Model == "" {
-			id, err := askModel(ctx, command)
+			id, err := askModel(ctx, command, filepath.Join(a.cfg.DataDir, "demo-engine.log"))
 			if err != nil {
 				return "", err
 			}

@@ -113,7 +113,8 @@ The demo is ready.
 }
 
 // askModel runs an engine command once and returns the first model it lists.
-func askModel(ctx context.Context, command string) (string, error) {
+// What the engine says meanwhile goes into the file log.
+func askModel(ctx context.Context, command, log string) (string, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -129,11 +130,16 @@ func askModel(ctx context.Context, command string) (string, error) {
 	}
 	failed := func(what string, cause error) error {
 		return fault.Newf(fault.Invalid, "The engine command %s.", what).WithField("demo-engine-cmd").WithCause(cause).
-			WithFix("Run it by hand; it has to serve /v1/models on 127.0.0.1 at the port it is given.")
+			WithFix("It has to serve /v1/models on 127.0.0.1 at the port it is given; what it said is in " + log + ".")
 	}
+	said, err := os.OpenFile(log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("keep what the engine says: %w", err)
+	}
+	defer said.Close()
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Stderr = os.Stderr
+	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
 		return "", failed("does not start", err)
 	}
