@@ -5,7 +5,9 @@ package money
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
+	"math/bits"
 	"strings"
 	"time"
 
@@ -101,14 +103,27 @@ func (e EUR) PerHour(d time.Duration) EUR {
 func (e EUR) PerMillion(n int64) EUR { return e.mulDiv(n, 1_000_000) }
 
 // mulDiv returns e × n / d for d > 0 without overflow in between, rounded half
-// away from zero.
+// away from zero. What does not fit into an EUR becomes the greatest or the
+// least one.
 func (e EUR) mulDiv(n, d int64) EUR {
-	p := new(big.Int).Mul(big.NewInt(int64(e)), big.NewInt(n))
-	half := big.NewInt(d / 2)
-	if p.Sign() < 0 {
-		half.Neg(half)
+	hi, lo := bits.Mul64(magnitude(int64(e)), magnitude(n))
+	lo, carry := bits.Add64(lo, uint64(d/2), 0)
+	hi += carry
+	q := uint64(math.MaxUint64)
+	if hi < uint64(d) {
+		q, _ = bits.Div64(hi, lo, uint64(d))
 	}
-	return EUR(p.Add(p, half).Quo(p, big.NewInt(d)).Int64())
+	if (e < 0) == (n < 0) {
+		return EUR(min(q, math.MaxInt64))
+	}
+	return EUR(-int64(min(q, math.MaxInt64)))
+}
+
+func magnitude(n int64) uint64 {
+	if n < 0 {
+		return -uint64(n)
+	}
+	return uint64(n)
 }
 
 // ScanNumeric implements pgtype.NumericScanner.

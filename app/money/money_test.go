@@ -61,6 +61,18 @@ func TestPerMillion_table(t *testing.T) {
 	if got := price.PerMillion(21); got != 4200*money.Nano {
 		t.Errorf("21 tokens = %s, want 0.0000042", got)
 	}
+	for _, c := range []struct {
+		price money.EUR
+		n     int64
+		want  money.EUR
+	}{
+		{-1_500_000, 1, -2}, {1_499_999, 1, 1}, {-1_499_999, 1, -1}, {3, -500_000, -2},
+		{math.MaxInt64, 1_000_000, math.MaxInt64}, {math.MaxInt64, math.MaxInt64, math.MaxInt64}, {math.MinInt64, math.MaxInt64, -math.MaxInt64},
+	} {
+		if got := c.price.PerMillion(c.n); got != c.want {
+			t.Errorf("%d tokens at %d nano-euros a million = %d, want %d", c.n, c.price, got, c.want)
+		}
+	}
 }
 
 func TestRound_table(t *testing.T) {

@@ -104,8 +104,8 @@ func (s *Service) store(ctx context.Context, records []spool.Record) error {
 		p.PromptTokens, p.CompletionTokens = append(p.PromptTokens, r.PromptTokens), append(p.CompletionTokens, r.CompletionTokens)
 		p.CachedTokens, p.UsageSources = append(p.CachedTokens, r.CachedTokens), append(p.UsageSources, r.Source.String())
 		p.PriceIds = append(p.PriceIds, r.PriceID)
-		p.InputPrices, p.OutputPrices = append(p.InputPrices, r.InputPrice), append(p.OutputPrices, r.OutputPrice)
-		p.Costs = append(p.Costs, r.InputPrice.PerMillion(r.PromptTokens)+r.OutputPrice.PerMillion(r.CompletionTokens))
+		p.InputPrices, p.OutputPrices = append(p.InputPrices, int64(r.InputPrice)), append(p.OutputPrices, int64(r.OutputPrice))
+		p.Costs = append(p.Costs, int64(r.InputPrice.PerMillion(r.PromptTokens)+r.OutputPrice.PerMillion(r.CompletionTokens)))
 		p.FirstTokenUs = append(p.FirstTokenUs, r.FirstToken.Microseconds())
 		p.DurationUs = append(p.DurationUs, r.Duration.Microseconds())
 	}

@@ -24,13 +24,14 @@ SELECT set_config('synchronous_commit', 'on', true);
 
 -- name: InsertUsage :execrows
 -- InsertUsage stores a batch of final records; one that is there already stays.
+-- Amounts come as nano-euros, which are cheap to send.
 INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, path, upstream, upstream_id, status,
   http_status, error, streamed, prompt_tokens, completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost,
   first_token_us, duration_us)
 SELECT u.request_id, u.started_at, u.organisation_id, nullif(u.key_id, '00000000-0000-0000-0000-000000000000'),
        nullif(u.user_id, '00000000-0000-0000-0000-000000000000'), u.model, u.path, u.upstream, u.upstream_id, u.status,
        u.http_status, u.error, u.streamed, u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.usage_source, nullif(u.price_id, 0),
-       u.input_price, u.output_price, u.cost, nullif(u.first_token_us, 0), u.duration_us
+       u.input_price * 0.000000001, u.output_price * 0.000000001, u.cost * 0.000000001, nullif(u.first_token_us, 0), u.duration_us
   FROM (SELECT unnest(@request_ids::uuid[]) AS request_id, unnest(@started_ats::timestamptz[]) AS started_at,
                unnest(@organisation_ids::uuid[]) AS organisation_id, unnest(@key_ids::uuid[]) AS key_id, unnest(@user_ids::uuid[]) AS user_id,
                unnest(@models::text[]) AS model, unnest(@paths::text[]) AS path, unnest(@upstreams::text[]) AS upstream,
@@ -38,7 +39,7 @@ SELECT u.request_id, u.started_at, u.organisation_id, nullif(u.key_id, '00000000
                unnest(@errors::text[]) AS error, unnest(@streameds::boolean[]) AS streamed, unnest(@prompt_tokens::bigint[]) AS prompt_tokens,
                unnest(@completion_tokens::bigint[]) AS completion_tokens, unnest(@cached_tokens::bigint[]) AS cached_tokens,
                unnest(@usage_sources::text[]) AS usage_source, unnest(@price_ids::bigint[]) AS price_id,
-               unnest(@input_prices::numeric[]) AS input_price, unnest(@output_prices::numeric[]) AS output_price, unnest(@costs::numeric[]) AS cost,
+               unnest(@input_prices::bigint[]) AS input_price, unnest(@output_prices::bigint[]) AS output_price, unnest(@costs::bigint[]) AS cost,
                unnest(@first_token_us::bigint[]) AS first_token_us, unnest(@duration_us::bigint[]) AS duration_us) u
 ON CONFLICT (request_id, started_at) DO NOTHING;
 

@@ -174,7 +174,7 @@ INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_
 SELECT u.request_id, u.started_at, u.organisation_id, nullif(u.key_id, '00000000-0000-0000-0000-000000000000'),
        nullif(u.user_id, '00000000-0000-0000-0000-000000000000'), u.model, u.path, u.upstream, u.upstream_id, u.status,
        u.http_status, u.error, u.streamed, u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.usage_source, nullif(u.price_id, 0),
-       u.input_price, u.output_price, u.cost, nullif(u.first_token_us, 0), u.duration_us
+       u.input_price * 0.000000001, u.output_price * 0.000000001, u.cost * 0.000000001, nullif(u.first_token_us, 0), u.duration_us
   FROM (SELECT unnest($1::uuid[]) AS request_id, unnest($2::timestamptz[]) AS started_at,
                unnest($3::uuid[]) AS organisation_id, unnest($4::uuid[]) AS key_id, unnest($5::uuid[]) AS user_id,
                unnest($6::text[]) AS model, unnest($7::text[]) AS path, unnest($8::text[]) AS upstream,
@@ -182,7 +182,7 @@ SELECT u.request_id, u.started_at, u.organisation_id, nullif(u.key_id, '00000000
                unnest($12::text[]) AS error, unnest($13::boolean[]) AS streamed, unnest($14::bigint[]) AS prompt_tokens,
                unnest($15::bigint[]) AS completion_tokens, unnest($16::bigint[]) AS cached_tokens,
                unnest($17::text[]) AS usage_source, unnest($18::bigint[]) AS price_id,
-               unnest($19::numeric[]) AS input_price, unnest($20::numeric[]) AS output_price, unnest($21::numeric[]) AS cost,
+               unnest($19::bigint[]) AS input_price, unnest($20::bigint[]) AS output_price, unnest($21::bigint[]) AS cost,
                unnest($22::bigint[]) AS first_token_us, unnest($23::bigint[]) AS duration_us) u
 ON CONFLICT (request_id, started_at) DO NOTHING
 `
@@ -206,14 +206,15 @@ type InsertUsageParams struct {
 	CachedTokens     []int64
 	UsageSources     []string
 	PriceIds         []int64
-	InputPrices      []money.EUR
-	OutputPrices     []money.EUR
-	Costs            []money.EUR
+	InputPrices      []int64
+	OutputPrices     []int64
+	Costs            []int64
 	FirstTokenUs     []int64
 	DurationUs       []int64
 }
 
 // InsertUsage stores a batch of final records; one that is there already stays.
+// Amounts come as nano-euros, which are cheap to send.
 func (q *Queries) InsertUsage(ctx context.Context, arg InsertUsageParams) (int64, error) {
 	result, err := q.db.Exec(ctx, insertUsage,
 		arg.RequestIds,
