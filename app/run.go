@@ -16,6 +16,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/http1"
+)
+
+const (
+	headerTimeout = 5 * time.Second  // for the head of a request
+	idleTimeout   = 75 * time.Second // between two requests on a connection
 )
 
 // Run serves until ctx ends, then stops in order: no new requests, streams of
@@ -46,8 +53,21 @@ func (a *App) Run(ctx context.Context) error {
 	}
 
 	servers, failed := errgroup.WithContext(ctx)
-	all := []*http.Server{
-		a.serve(servers, a.listen.people, people),
+	front := http1.New(http1.Config{
+		Handler: people, Mine: isGateway, Log: a.log, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+	})
+	servers.Go(func() error {
+		if err := front.Serve(ctx, a.listen.people); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve %s: %w", a.site, err)
+		}
+		return nil
+	})
+	all := []interface {
+		Shutdown(ctx context.Context) error
+		Close() error
+	}{
+		front,
+		a.serve(servers, front.Rest(), people),
 		a.serve(servers, a.listen.metrics, a.operatorHandler()),
 		a.serveAgents(servers),
 	}
@@ -59,11 +79,15 @@ func (a *App) Run(ctx context.Context) error {
 	<-heard
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.ShutdownTimeout)
 	defer cancel()
+	var stops sync.WaitGroup
 	for _, s := range all {
-		if s.Shutdown(stopping) != nil {
-			_ = s.Close()
-		}
+		stops.Go(func() {
+			if s.Shutdown(stopping) != nil {
+				_ = s.Close()
+			}
+		})
 	}
+	stops.Wait()
 	err = servers.Wait()
 	stopWork()
 	loops.Wait()
@@ -75,7 +99,7 @@ func (a *App) Run(ctx context.Context) error {
 // serve starts a server whose end is an error unless it was told to end.
 func (a *App) serve(g *errgroup.Group, ln net.Listener, h http.Handler) *http.Server {
 	s := &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 16 << 10,
+		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 16 << 10,
 		ErrorLog: quiet(a.log),
 	}
 	g.Go(func() error {
@@ -90,8 +114,8 @@ func (a *App) serve(g *errgroup.Group, ln net.Listener, h http.Handler) *http.Se
 // serveAgents serves the agents' listener with TLS by the platform's authority.
 func (a *App) serveAgents(g *errgroup.Group) *http.Server {
 	s := &http.Server{
-		Handler: a.instances.AgentHandler(), TLSConfig: a.instances.TLSConfig(), ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout: 75 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: quiet(a.log),
+		Handler: a.instances.AgentHandler(), TLSConfig: a.instances.TLSConfig(), ReadHeaderTimeout: headerTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: 16 << 10, ErrorLog: quiet(a.log),
 	}
 	g.Go(func() error {
 		if err := s.ServeTLS(a.listen.agents, "", ""); !errors.Is(err, http.ErrServerClosed) {

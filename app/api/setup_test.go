@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -26,6 +27,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance/mock"
 )
@@ -198,7 +200,7 @@ func (nothing) Resources(context.Context, time.Time) ([]finops.Resource, error) 
 func (nothing) Routes(context.Context) ([]gateway.Replica, []gateway.Sleeping, error) {
 	return nil, nil, nil
 }
-func (nothing) Transport(uuid.UUID) http.RoundTripper              { return http.DefaultTransport }
+func (nothing) Open(uuid.UUID) (upstream.Conn, error)              { return nil, errors.ErrUnsupported }
 func (nothing) PriceBook(context.Context) ([]gateway.Price, error) { return nil, nil }
 
 // deployable is the catalogue in the words of instance.

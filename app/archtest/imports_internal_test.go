@@ -19,6 +19,7 @@ var may = map[string][]string{
 	"app/money":   {},
 	"app/keyring": {"app/fault"},
 	"app/config":  {"app/fault"},
+	"app/http1":   {},
 	"views":       {"app/money"},
 	"migrations":  {},
 

@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"context"
+	"errors"
 	"html"
 	"io"
 	"log/slog"
@@ -26,6 +27,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance/mock"
 )
@@ -189,7 +191,7 @@ func (s *site) Resources(context.Context, time.Time) ([]finops.Resource, error) 
 func (*site) Routes(context.Context) ([]gateway.Replica, []gateway.Sleeping, error) {
 	return nil, nil, nil
 }
-func (*site) Transport(uuid.UUID) http.RoundTripper              { return http.DefaultTransport }
+func (*site) Open(uuid.UUID) (upstream.Conn, error)              { return nil, errors.ErrUnsupported }
 func (*site) PriceBook(context.Context) ([]gateway.Price, error) { return nil, nil }
 
 // deployable is the catalogue in the words of instance.

@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -25,6 +26,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance/mock"
 )
@@ -184,5 +186,5 @@ func (nothing) Resources(context.Context, time.Time) ([]finops.Resource, error) 
 func (nothing) Routes(context.Context) ([]gateway.Replica, []gateway.Sleeping, error) {
 	return nil, nil, nil
 }
-func (nothing) Transport(uuid.UUID) http.RoundTripper              { return http.DefaultTransport }
+func (nothing) Open(uuid.UUID) (upstream.Conn, error)              { return nil, errors.ErrUnsupported }
 func (nothing) PriceBook(context.Context) ([]gateway.Price, error) { return nil, nil }
