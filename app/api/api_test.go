@@ -193,7 +193,7 @@ func TestModels_pricesAreExactAndTheOrganisationsOwn(t *testing.T) {
 	w := setup(t)
 	const model = "/api/v1/models/Qwen%2FQwen2.5-7B-Instruct"
 	a := w.do("PUT", model+"/price", `{"input":"0.123456789","output":"1,5"}`)
-	if a.status != 200 || !strings.Contains(a.body, `"input":"0.123456789","output":"1.50"`) {
+	if a.status != 200 || !strings.Contains(a.body, `"input":"0.123456789","output":"1.50","own":true`) {
 		t.Fatalf("set a price: %d %s", a.status, a.body)
 	}
 	for body, status := range map[string]int{
@@ -204,7 +204,7 @@ func TestModels_pricesAreExactAndTheOrganisationsOwn(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", body, a.status, a.body, status)
 		}
 	}
-	if a := w.as(w.stranger(), "GET", model, ""); !strings.Contains(a.body, `"input":"0.20"`) {
+	if a := w.as(w.stranger(), "GET", model, ""); !strings.Contains(a.body, `"input":"0.20","output":"0.20","own":false`) {
 		t.Errorf("another organisation sees %s", a.body)
 	}
 	if a := w.do("GET", model+"/prices", ""); strings.Count(a.body, `"input"`) != 2 {

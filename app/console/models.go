@@ -57,17 +57,11 @@ func (p *Console) showPrice(c *echo.Context, status int, change func(*views.Pric
 		return err //nolint:wrapcheck // a sentence for people
 	}
 	page := views.Price{ID: m.ID.String(), Name: m.Name, Input: m.Price.Input.String(), Output: m.Price.Output.String(), From: "the platform’s price list"}
-	if m.Price.ID == 0 {
+	switch {
+	case m.Price.ID == 0:
 		page.From = "nobody: its tokens are counted and cost nothing"
-	}
-	versions, err := p.Catalog.Prices(c.Request().Context(), actor(c).Organisation, m.ID.String())
-	if err != nil {
-		return err //nolint:wrapcheck // says enough
-	}
-	for _, v := range versions {
-		if v.ID == m.Price.ID && v.Organisation != uuid.Nil {
-			page.From = "this organisation"
-		}
+	case m.Price.Organisation != uuid.Nil:
+		page.From = "this organisation"
 	}
 	change(&page)
 	return p.show(c, status, "/models", page)

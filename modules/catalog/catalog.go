@@ -78,7 +78,7 @@ func (s *Service) Models(ctx context.Context, organisation uuid.UUID) ([]Model, 
 			ID: r.ID, Organisation: orNil(r.OrganisationID), Name: r.Name, Title: r.Title, Kind: Kind(r.Kind),
 			RequiredVRAMGB: int(r.RequiredVramGb), ContextLength: int(r.ContextLength), VolumeGB: int(r.VolumeGb),
 			Simulated: r.Simulated, Engine: r.Engine, Active: r.Active, Shipped: r.Shipped, CreatedAt: r.CreatedAt,
-			Price: Price{ID: r.PriceID, Model: r.Name, Input: r.Input, Output: r.Output},
+			Price: Price{ID: r.PriceID, Organisation: orNil(r.PriceOrganisationID), Model: r.Name, Input: r.Input, Output: r.Output},
 		}
 	}
 	return models, nil

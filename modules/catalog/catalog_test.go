@@ -305,10 +305,10 @@ func TestSetPrice_isAVersionInForceForItsOrganisation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := model(t, s, ours.Organisation, name).Price; got.Input != 3*money.Euro || got.ID <= list.ID {
-		t.Errorf("our price = %+v, want the newest version, 3.00", got)
+	if got := model(t, s, ours.Organisation, name).Price; got.Input != 3*money.Euro || got.ID <= list.ID || got.Organisation != ours.Organisation {
+		t.Errorf("our price = %+v, want the newest version, 3.00, and ours", got)
 	}
-	if got := model(t, s, theirs.Organisation, name).Price; got != list {
+	if got := model(t, s, theirs.Organisation, name).Price; got != list || got.Organisation != uuid.Nil {
 		t.Errorf("their price = %+v, want the platform's %+v", got, list)
 	}
 	versions, err := s.Prices(ctx, ours.Organisation, name)

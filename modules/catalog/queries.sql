@@ -54,11 +54,11 @@ SELECT @model_id, @input, @output, 'catalogue'
 -- replace by one of its own, each with the price in force for it.
 SELECT DISTINCT ON (m.name)
        m.id, m.organisation_id, m.name, m.title, m.kind, m.required_vram_gb, m.context_length, m.volume_gb, m.simulated,
-       m.engine, m.active, m.shipped, m.created_at, coalesce(p.id, 0)::bigint AS price_id,
+       m.engine, m.active, m.shipped, m.created_at, coalesce(p.id, 0)::bigint AS price_id, p.organisation_id AS price_organisation_id,
        coalesce(p.input, 0)::numeric AS input, coalesce(p.output, 0)::numeric AS output
   FROM catalog.models m
   LEFT JOIN LATERAL (
-    SELECT v.id, v.input, v.output FROM catalog.prices v
+    SELECT v.id, v.organisation_id, v.input, v.output FROM catalog.prices v
      WHERE v.model_id = m.id AND (v.organisation_id IS NULL OR v.organisation_id = @organisation_id)
      ORDER BY v.organisation_id IS NULL, v.id DESC LIMIT 1) p ON true
  WHERE m.organisation_id IS NULL OR m.organisation_id = @organisation_id

@@ -131,11 +131,11 @@ func (q *Queries) LockCatalogue(ctx context.Context) error {
 const models = `-- name: Models :many
 SELECT DISTINCT ON (m.name)
        m.id, m.organisation_id, m.name, m.title, m.kind, m.required_vram_gb, m.context_length, m.volume_gb, m.simulated,
-       m.engine, m.active, m.shipped, m.created_at, coalesce(p.id, 0)::bigint AS price_id,
+       m.engine, m.active, m.shipped, m.created_at, coalesce(p.id, 0)::bigint AS price_id, p.organisation_id AS price_organisation_id,
        coalesce(p.input, 0)::numeric AS input, coalesce(p.output, 0)::numeric AS output
   FROM catalog.models m
   LEFT JOIN LATERAL (
-    SELECT v.id, v.input, v.output FROM catalog.prices v
+    SELECT v.id, v.organisation_id, v.input, v.output FROM catalog.prices v
      WHERE v.model_id = m.id AND (v.organisation_id IS NULL OR v.organisation_id = $1)
      ORDER BY v.organisation_id IS NULL, v.id DESC LIMIT 1) p ON true
  WHERE m.organisation_id IS NULL OR m.organisation_id = $1
@@ -143,22 +143,23 @@ SELECT DISTINCT ON (m.name)
 `
 
 type ModelsRow struct {
-	ID             uuid.UUID
-	OrganisationID *uuid.UUID
-	Name           string
-	Title          string
-	Kind           string
-	RequiredVramGb int32
-	ContextLength  int32
-	VolumeGb       int32
-	Simulated      bool
-	Engine         json.RawMessage
-	Active         bool
-	Shipped        bool
-	CreatedAt      time.Time
-	PriceID        int64
-	Input          money.EUR
-	Output         money.EUR
+	ID                  uuid.UUID
+	OrganisationID      *uuid.UUID
+	Name                string
+	Title               string
+	Kind                string
+	RequiredVramGb      int32
+	ContextLength       int32
+	VolumeGb            int32
+	Simulated           bool
+	Engine              json.RawMessage
+	Active              bool
+	Shipped             bool
+	CreatedAt           time.Time
+	PriceID             int64
+	PriceOrganisationID *uuid.UUID
+	Input               money.EUR
+	Output              money.EUR
 }
 
 // Models are the organisation's own and the platform's that it does not
@@ -187,6 +188,7 @@ func (q *Queries) Models(ctx context.Context, organisationID *uuid.UUID) ([]Mode
 			&i.Shipped,
 			&i.CreatedAt,
 			&i.PriceID,
+			&i.PriceOrganisationID,
 			&i.Input,
 			&i.Output,
 		); err != nil {
