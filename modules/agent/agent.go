@@ -39,12 +39,13 @@ type agent struct {
 	events *events
 	output *journal.Journal
 	id     *identity
+	memory *memory
 	plane  *plane
 	engine *engine.Supervisor
 	proxy  *http.Transport // to the engine
 	links  *tunnel.Dialer
 
-	noGPUs, badSpec, noLink repeated
+	noGPUs, badSpec, noLink, notKept repeated
 
 	mu     sync.Mutex
 	orders wire.HeartbeatResponse
@@ -111,6 +112,8 @@ func open(cfg Config, log *slog.Logger) (*agent, error) {
 	a.noGPUs = repeated{events: a.events, kind: "gpu_unreadable"}
 	a.badSpec = repeated{events: a.events, kind: "engine_refused"}
 	a.noLink = repeated{events: a.events, kind: "link_failed"}
+	a.notKept = repeated{events: a.events, kind: "orders_not_kept"}
+	a.memory = &memory{path: cfg.file(ordersFile), instance: cfg.Instance}
 	a.plane = &plane{endpoints: a.cfg.Endpoints, id: a.id}
 	a.engine = engine.New(cfg.StateDir, cfg.Environ, a.output, a.events.add)
 	a.proxy = &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true, IdleConnTimeout: time.Minute}
@@ -138,15 +141,18 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	g.Go(func() error { return serveUntil(ctx, local, a.local()) })
 	g.Go(func() error {
-		if a.id.certificate() == nil {
-			if err := a.join(ctx); err != nil {
-				return err
-			}
+		if a.id.certificate() != nil {
+			a.resume()
+		} else if err := a.join(ctx); err != nil {
+			return err
 		}
 		return a.work(ctx)
 	})
 	err = g.Wait()
-	if errors.Is(err, errStop) || errors.Is(err, context.Canceled) && fault.As(err) == nil {
+	if errors.Is(err, errStop) {
+		return a.memory.forget()
+	}
+	if errors.Is(err, context.Canceled) && fault.As(err) == nil {
 		return nil
 	}
 	return err

@@ -119,6 +119,24 @@ func (a *agent) obey(orders wire.HeartbeatResponse) {
 		return
 	}
 	a.badSpec.over()
+	if err := a.memory.keep(orders); err != nil { // a full disk shall not stop the engine
+		a.notKept.add("The orders could not be kept for the next start: " + err.Error())
+		return
+	}
+	a.notKept.over()
+}
+
+// resume goes on with the orders of the last run until the control plane gives
+// others.
+func (a *agent) resume() {
+	orders, found, err := a.memory.recall()
+	if err != nil {
+		a.events.add("orders_unreadable", "The last orders cannot be followed; the node waits for the control plane: "+err.Error())
+	}
+	if found {
+		a.events.add("orders_resumed", "The node goes on with the last orders it was given.")
+		a.obey(orders)
+	}
 }
 
 func (a *agent) desired() wire.Desired {

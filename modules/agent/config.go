@@ -30,6 +30,7 @@ type Config struct {
 const (
 	keyFile         = "key.pem"
 	certificateFile = "certificate.pem"
+	ordersFile      = "orders.json"
 	eventsFile      = "events.log"
 	engineFile      = "engine.log"
 	listenFile      = "listen"
