@@ -22,7 +22,7 @@ type Heartbeat struct {
 	Host          Host          `json:"host"`
 
 	// Skew is set by Validate, never sent: the node's clock minus ours, when
-	// they differ by more than MaxSkew. Time has then been replaced by ours.
+	// they differ by more than MaxSkew. Both times are by ours then.
 	Skew time.Duration `json:"-"`
 }
 

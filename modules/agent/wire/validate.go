@@ -59,7 +59,7 @@ func (r *RegisterRequest) Validate() error {
 // Validate makes the report fit to be stored, or refuses it. Texts are cut and
 // freed of what a database or a page cannot hold; percentages, temperatures and
 // used-of-total figures are clamped; a clock that is off is replaced by now and
-// told in Skew. It refuses what no honest node says: negative counters, counters
+// told in Skew, and what it dated is set right. It refuses what no honest node says: negative counters, counters
 // beyond belief, an unknown engine state, more than 64 GPUs. The error wraps
 // ErrProtocol or is an *Invalid.
 func (h *Heartbeat) Validate(now time.Time) error {
@@ -77,6 +77,7 @@ func (h *Heartbeat) Validate(now time.Time) error {
 	h.Skew = 0
 	if d := h.Time.Sub(now); d > MaxSkew || d < -MaxSkew {
 		h.Skew, h.Time = d, now
+		h.Engine.Since = h.Engine.Since.Add(-d)
 	}
 	if err := h.Engine.validate(now); err != nil {
 		return err

@@ -132,6 +132,23 @@ func TestHeartbeat_B34_mendsWhatCanBeMended(t *testing.T) {
 	}
 }
 
+// What a node dates by a clock that is off is set right with it: an engine that
+// has just started again has not been down for hours.
+func TestHeartbeat_F36_aClockThatIsOffDatesNothing(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for _, off := range []time.Duration{-2 * time.Hour, 2 * time.Hour, 20 * time.Second} {
+		h := report(now.Add(off))
+		h.Engine.Since = h.Time.Add(-time.Minute)
+		if err := h.Validate(now); err != nil {
+			t.Fatal(err)
+		}
+		if age := now.Sub(h.Engine.Since); age < 30*time.Second || age > 90*time.Second {
+			t.Errorf("a clock that is off by %s: in this state for %s, want a minute", off, age)
+		}
+	}
+}
+
 func FuzzClean(f *testing.F) {
 	f.Add("plain", 10)
 	f.Add("\xff\xfe€€€", 4)
