@@ -38,18 +38,25 @@ func (s *Service) look(ctx context.Context, p Provider, c *claim) (outcome, erro
 		return s.silent(ctx, c, out, node.HeartbeatAt)
 	}
 	if h := readHeartbeat(node.Heartbeat); h != nil && h.Engine.State != wire.EngineReady {
-		if c.now.Sub(h.Engine.Since) > engineDeath {
-			return outcome{to: Terminating, reason: ReasonEngineFailed, message: "The engine has been down for too long. " + h.Engine.LastError}, nil
-		}
-		out.reason, out.message, out.after = ReasonEngineDown, ReasonEngineDown.Sentence(), min(5*time.Second, out.after)
-		if h.Engine.LastError != "" {
-			out.message += " It last said: " + h.Engine.LastError
-		}
+		return c.engineDown(out, h, node.HeartbeatAt), nil
 	}
-	if out.reason == "" && c.Flag != "" {
-		out.reason = c.Flag
-	}
+	out.reason = c.Flag
 	return out, nil
+}
+
+// engineDown waits for an engine that the agent starts again, up to a deadline
+// that begins when it is first seen down: one that ends again and again is in
+// none of its states for long. Only a report from after the deadline counts, so
+// that an engine that came back while nobody listened is left alone.
+func (c *claim) engineDown(out outcome, h *wire.Heartbeat, reported *time.Time) outcome {
+	if c.Deadline != nil && reported != nil && reported.After(*c.Deadline) {
+		return outcome{to: Terminating, reason: ReasonEngineFailed, message: "The engine has been down for too long. " + h.Engine.LastError}
+	}
+	out.reason, out.message, out.after = ReasonEngineDown, ReasonEngineDown.Sentence(), min(5*time.Second, out.after)
+	if h.Engine.LastError != "" {
+		out.message += " It last said: " + h.Engine.LastError
+	}
+	return out
 }
 
 // silent decides about a node that does not report. When many fall silent at

@@ -238,10 +238,11 @@ func (c *claim) wanted() (outcome, bool) {
 }
 
 // overdue is the outcome of a passed deadline. A state that has to go on
-// regardless, such as a deletion, gets another one and keeps saying so.
+// regardless, such as a deletion, gets another one and keeps saying so; that of
+// an engine that is down is judged by who looks at it.
 func (c *claim) overdue() (outcome, bool) {
 	r := rules[c.State]
-	if c.Deadline == nil || c.now.Before(*c.Deadline) || r.expired == c.State {
+	if c.Deadline == nil || c.now.Before(*c.Deadline) || r.deadline == 0 || r.expired == c.State {
 		return outcome{}, false
 	}
 	message := r.reason.Sentence()

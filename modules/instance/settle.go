@@ -142,11 +142,14 @@ func (c *claim) next(out outcome) (Instance, error) {
 // deadline returns the deadline of the next state, or the one it has already.
 func (c *claim) deadline(next Instance, out outcome) *time.Time {
 	length := next.State.Deadline()
-	if length == 0 || out.idle {
-		return nil
+	if next.State == Ready && out.reason == ReasonEngineDown {
+		length = max(engineDeath, c.startTime)
 	}
 	if next.State == Starting {
 		length = max(length, c.startTime+5*time.Minute)
+	}
+	if length == 0 || out.idle {
+		return nil
 	}
 	if next.State == c.State && !out.renew && !out.reinstalled && c.Deadline != nil {
 		return c.Deadline
@@ -157,8 +160,8 @@ func (c *claim) deadline(next Instance, out outcome) *time.Time {
 
 func (c *claim) settleParams(next Instance, out outcome) instancedb.SettleParams {
 	after := out.after
-	if next.Deadline != nil {
-		after = min(after, max(next.Deadline.Sub(c.now), 0))
+	if next.Deadline != nil && next.Deadline.After(c.now) {
+		after = min(after, next.Deadline.Sub(c.now))
 	}
 	return instancedb.SettleParams{
 		ID: c.ID, LeaseEpoch: c.epoch, State: string(next.State), Step: string(next.Step), Progress: int32(next.Progress),
