@@ -319,12 +319,34 @@ func TestWatch_silenceWhileNobodyListenedDoesNotCount(t *testing.T) {
 		listening time.Duration
 		want      instance.Connectivity
 	}{{10 * time.Second, instance.Online}, {40 * time.Second, instance.Suspect}, {3 * time.Minute, instance.Lost}} {
-		w.StartedAt(time.Now().Add(-tc.listening))
+		w.Listens(time.Now().Add(-tc.listening), time.Now())
 		if _, err := w.WatchPass(ctx); err != nil {
 			t.Fatal(err)
 		}
 		if got := state(); got != tc.want {
 			t.Errorf("after an hour of silence, listening for %s: %s, want %s", tc.listening, got, tc.want)
 		}
+	}
+}
+
+// Agents cannot report while the database is away: when it comes back none has
+// been silent.
+func TestWatch_F25_theDatabasesAbsenceIsNobodysSilence(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := setup(t)
+	id, token := w.joining(t, "a")
+	if err := w.caller(t).join(t, id, token); err != nil {
+		t.Fatal(err)
+	}
+	sql(t, w.pool, `UPDATE instance.nodes SET heartbeat_at = now() - interval '20 minutes'`)
+	w.Listens(time.Now().Add(-time.Hour), time.Now().Add(-20*time.Minute))
+	for range 2 {
+		if n, err := w.WatchPass(ctx); n != 0 || err != nil {
+			t.Errorf("after 20 minutes without the database: %d nodes moved, %v", n, err)
+		}
+	}
+	if i, err := w.Instance(ctx, w.org, id.String()); err != nil || i.Connectivity != instance.Online {
+		t.Errorf("it is %s, %v", i.Connectivity, err)
 	}
 }

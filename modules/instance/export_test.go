@@ -29,7 +29,8 @@ func (s *Service) Sweep(ctx context.Context, code string) (int, error) {
 	return s.sweep(ctx, code, s.providers[code])
 }
 
-func (s *Service) StartedAt(t time.Time) { s.started = t }
+// Listens has the service have listened since from, and last asked at last.
+func (s *Service) Listens(from, last time.Time) { s.listening = &listening{from: from, last: last} }
 
 func Distance(a, b string) int { return distance(a, b) }
 

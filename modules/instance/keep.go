@@ -63,7 +63,7 @@ func (c *claim) engineDown(out outcome, h *wire.Heartbeat, reported *time.Time) 
 // once the fault is more likely ours: then none of them is given up.
 func (s *Service) silent(ctx context.Context, c *claim, out outcome, last *time.Time) (outcome, error) {
 	out.reason, out.after = ReasonNodeSilent, min(5*time.Second, out.after)
-	since := s.started
+	since := s.listening.since()
 	if last != nil && last.After(since) {
 		since = *last
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,13 +40,44 @@ func (s *Service) alone(ctx context.Context, name string, period time.Duration, 
 	return moved, errors.Join(err, q.ClosePass(closing, name))
 }
 
+const watchPeriod = 5 * time.Second
+
+// listening is since when what agents report would have been written down. A
+// process that could not reach the database, or did not run, heard nobody.
+type listening struct {
+	mu   sync.Mutex
+	from time.Time // by the database's clock, as the next
+	last time.Time // when that was last known
+}
+
+// at notes that the database answered at now.
+func (l *listening) at(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.last) > 3*watchPeriod {
+		l.from = now
+	}
+	l.last = now
+}
+
+func (l *listening) since() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.from
+}
+
 // watchPass sets the connectivity of nodes by how long they have been silent.
 // Time in which nobody listened does not count.
 func (s *Service) watchPass(ctx context.Context) (int, error) {
+	now, err := s.q().Clock(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the clock: %w", err)
+	}
+	s.listening.at(now)
 	moved := 0
-	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err = db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		rows, err := instancedb.New(tx).Watch(ctx, instancedb.WatchParams{
-			Lost: s.timing.Lost.Seconds(), Suspect: s.timing.Suspect.Seconds(), ListeningSince: s.started,
+			Lost: s.timing.Lost.Seconds(), Suspect: s.timing.Suspect.Seconds(), ListeningSince: s.listening.since(),
 		})
 		moved = len(rows)
 		for _, r := range rows {

@@ -112,7 +112,7 @@ type Service struct {
 	failpoint func(name string)
 
 	authority *authority
-	started   time.Time // by the database's clock: nobody was listening before
+	listening *listening
 	loops     []*loop.Loop
 	reconcile *loop.Loop
 	scale     *loop.Loop
@@ -137,14 +137,16 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if s.authority, err = openAuthority(ctx, c.Pool, c.Keyring); err != nil {
 		return nil, err
 	}
-	if s.started, err = s.q().Clock(ctx); err != nil {
+	now, err := s.q().Clock(ctx)
+	if err != nil {
 		return nil, err
 	}
+	s.listening = &listening{from: now, last: now}
 	s.reconcile = loop.New("reconcile", reconcilePeriod, c.Log, s.Reconcile)
 	s.scale = loop.New("scale", 2*time.Second, c.Log, s.scalePass)
 	s.loops = []*loop.Loop{
 		s.reconcile, s.scale,
-		loop.New("watch", 5*time.Second, c.Log, s.watchPass),
+		loop.New("watch", watchPeriod, c.Log, s.watchPass),
 		loop.New("sweep", 30*time.Second, c.Log, s.sweepPass),
 		loop.New("offers", 30*time.Second, c.Log, s.offersPass),
 		loop.New("retention", 10*time.Minute, c.Log, s.retentionPass),

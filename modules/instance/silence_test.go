@@ -12,7 +12,7 @@ import (
 // which the first lost ones are known to be lost.
 func (w *world) silence(t *testing.T, lost int) {
 	t.Helper()
-	w.StartedAt(time.Now().Add(-2 * time.Hour))
+	w.Listens(time.Now().Add(-2*time.Hour), time.Now())
 	sql(t, w.pool, `UPDATE instance.nodes SET heartbeat_at = now() - interval '1 hour'
 		WHERE instance_id IN (SELECT id FROM instance.instances ORDER BY name LIMIT $1)`, lost)
 	sql(t, w.pool, `UPDATE instance.instances SET connectivity = 'lost', due_at = now()
