@@ -235,6 +235,71 @@ func TestRenew_theOldCertificateWorksUntilTheNewOneIsSeen(t *testing.T) {
 	refused(t, "the old certificate after that", before.beat(t, id, nil), 403, wire.CodeInstanceGone)
 }
 
+// A record that was restored from a dump knows less than the agents: theirs are
+// good all the same. One that was voided is not.
+func TestRenew_F40_aRestoredRecordTakesNewerCertificates(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	id, token := w.joining(t, "a")
+	c := w.caller(t)
+	if err := c.join(t, id, token); err != nil {
+		t.Fatal(err)
+	}
+	const restored = `UPDATE instance.nodes SET certificate_serial = 'aa', previous_serial = '', certificate_until = $1`
+	sql(t, w.pool, restored, time.Now().Add(10*time.Hour))
+	if err := c.beat(t, id, nil); err != nil {
+		t.Errorf("a report by a certificate that the dump does not know: %v", err)
+	}
+	if err := c.join(t, id, ""); err != nil {
+		t.Errorf("its renewal: %v", err)
+	}
+	if err := c.beat(t, id, nil); err != nil {
+		t.Errorf("a report by the renewed one: %v", err)
+	}
+	sql(t, w.pool, restored, time.Now().Add(24*time.Hour))
+	refused(t, "a certificate that was replaced", c.beat(t, id, nil), 403, wire.CodeInstanceGone)
+	sql(t, w.pool, restored, nil)
+	refused(t, "a certificate from before the new installation", c.beat(t, id, nil), 403, wire.CodeInstanceGone)
+}
+
+// Whoever was identified before a new installation, and comes to write after
+// it, writes nothing.
+func TestReinstall_anAgentThatWasIdentifiedBeforeIsLate(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	id, token := w.joining(t, "a")
+	c := w.caller(t)
+	if err := c.join(t, id, token); err != nil {
+		t.Fatal(err)
+	}
+	for what, call := range map[string]func() error{
+		"report": func() error { return c.beat(t, id, nil) }, "renewal": func() error { return c.join(t, id, "") },
+	} {
+		tx, err := w.pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = tx.Exec(t.Context(), `UPDATE instance.nodes SET generation = generation + 1, certificate_serial = '', previous_serial = '', certificate_until = NULL`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := scalar[string](t, w.pool, `SELECT certificate_serial FROM instance.nodes`)
+		answer := make(chan error, 1)
+		go func() { answer <- call() }()
+		eventually(t, 10*time.Second, "the "+what+" waits for the installation", func() bool {
+			return scalar[int](t, w.pool, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+		})
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, "a late "+what, <-answer, 403, wire.CodeInstanceGone)
+		if got := scalar[string](t, w.pool, `SELECT certificate_serial FROM instance.nodes`); got != "" {
+			t.Errorf("a late %s left the certificate %s", what, got)
+		}
+		sql(t, w.pool, `UPDATE instance.nodes SET certificate_serial = $1`, before)
+	}
+}
+
 func TestHeartbeat_B34_whatCannotBeTrueIsRefusedOrClamped(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

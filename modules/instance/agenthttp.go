@@ -97,6 +97,7 @@ func sentence(err error) string { return "The report was refused: " + err.Error(
 type identity struct {
 	id, organisation uuid.UUID
 	serial           string
+	generation       int32
 	state            State
 }
 
@@ -121,11 +122,23 @@ func (s *Service) identify(ctx context.Context, r *http.Request) (identity, erro
 	if err != nil {
 		return identity{}, fmt.Errorf("look the certificate up: %w", err)
 	}
-	who := identity{id, row.OrganisationID, serialOf(cert), State(row.State)}
-	if !who.state.hasAgent() || who.serial != row.CertificateSerial && who.serial != row.PreviousSerial {
+	who := identity{id, row.OrganisationID, serialOf(cert), row.Generation, State(row.State)}
+	if !who.state.hasAgent() || !current(cert, row.CertificateSerial, row.PreviousSerial, row.CertificateUntil) {
 		return identity{}, goneProblem()
 	}
 	return who, nil
+}
+
+// clocks is how far those of two control planes may differ.
+const clocks = 15 * time.Minute
+
+// current reports whether cert is the last one that was issued to its instance
+// or, until that has been seen, the one before. One that is newer than the last
+// one on record is good, too: no certificate leaves before it is recorded, so
+// the record was restored from a dump.
+func current(cert *x509.Certificate, serial, previous string, until *time.Time) bool {
+	mine := serialOf(cert)
+	return mine == serial || mine == previous || until != nil && cert.NotAfter.After(until.Add(clocks))
 }
 
 func goneProblem() error {

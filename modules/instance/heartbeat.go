@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -75,7 +76,11 @@ func (s *Service) keep(ctx context.Context, who identity, h *wire.Heartbeat) (ch
 		q := instancedb.New(tx)
 		last, err := q.Beat(ctx, instancedb.BeatParams{
 			InstanceID: who.id, Heartbeat: raw, AgentVersion: h.AgentVersion, AgentChecksum: h.AgentChecksum, Serial: who.serial,
+			Generation: who.generation,
 		})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return goneProblem()
+		}
 		if err != nil {
 			return err
 		}

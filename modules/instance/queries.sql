@@ -288,7 +288,7 @@ ON CONFLICT (instance_id) DO UPDATE
     OR (instance.nodes.generation = excluded.generation AND instance.nodes.join_used_at IS NULL);
 
 -- name: LockNode :one
-SELECT n.instance_id, n.generation, n.join_token_hash, n.join_key, n.certificate_serial, n.previous_serial,
+SELECT n.instance_id, n.generation, n.join_token_hash, n.join_key, n.certificate_serial, n.previous_serial, n.certificate_until,
     coalesce(n.join_expires_at > now(), false)::boolean AS join_open, i.organisation_id, i.name, i.state
   FROM instance.nodes n JOIN instance.instances i ON i.id = n.instance_id
  WHERE n.instance_id = @instance_id
@@ -306,13 +306,15 @@ UPDATE instance.instances SET flag = @flag, eligibility = 'cordoned' WHERE id = 
 
 -- name: NodeIdentity :one
 -- NodeIdentity is what decides whether a certificate is still good.
-SELECT n.certificate_serial, n.previous_serial, i.organisation_id, i.state
+SELECT n.generation, n.certificate_serial, n.previous_serial, n.certificate_until, i.organisation_id, i.state
   FROM instance.nodes n JOIN instance.instances i ON i.id = n.instance_id
  WHERE n.instance_id = @instance_id;
 
 -- name: Beat :one
--- Beat keeps a report and returns the one before it.
-WITH old AS (SELECT o.instance_id, o.heartbeat, o.heartbeat_at FROM instance.nodes o WHERE o.instance_id = @instance_id FOR UPDATE)
+-- Beat keeps a report and returns the one before it. There is no row when the
+-- node was installed anew since its agent was identified.
+WITH old AS (SELECT o.instance_id, o.heartbeat, o.heartbeat_at FROM instance.nodes o
+              WHERE o.instance_id = @instance_id AND o.generation = @generation FOR UPDATE)
 UPDATE instance.nodes n
    SET heartbeat = @heartbeat, heartbeat_at = now(), agent_version = @agent_version, agent_checksum = @agent_checksum,
        previous_serial = CASE WHEN n.certificate_serial = @serial THEN '' ELSE n.previous_serial END

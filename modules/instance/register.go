@@ -37,7 +37,7 @@ func (s *Service) register(r *http.Request) (any, error) {
 	if named != req.InstanceID {
 		return nil, wrongInstance("The certificate request names another instance than the message.")
 	}
-	renewing := ""
+	var renewing *x509.Certificate
 	if cert := clientCertificate(r); cert != nil && req.Token == "" {
 		who, err := s.identify(ctx, r)
 		if err != nil {
@@ -46,7 +46,7 @@ func (s *Service) register(r *http.Request) (any, error) {
 		if who.id != req.InstanceID {
 			return nil, wrongInstance("The certificate is another instance's.")
 		}
-		renewing = who.serial
+		renewing = cert
 	}
 	cert, err := s.authority.admit(req.InstanceID, csr.PublicKey)
 	if err != nil {
@@ -75,7 +75,7 @@ func wrongInstance(why string) error {
 // admit checks the token and records the certificate, in one transaction: of
 // two nodes with one token only the first is admitted.
 func (s *Service) admit(
-	ctx context.Context, req wire.RegisterRequest, csr *x509.CertificateRequest, cert *x509.Certificate, renewing string,
+	ctx context.Context, req wire.RegisterRequest, csr *x509.CertificateRequest, cert, renewing *x509.Certificate,
 ) (organisation uuid.UUID, err error) {
 	key := sha256.Sum256(csr.RawSubjectPublicKeyInfo)
 	var refused error // told after the commit: the flag has to stay
@@ -90,10 +90,15 @@ func (s *Service) admit(
 		}
 		organisation = node.OrganisationID
 		join := instancedb.JoinNodeParams{
-			InstanceID: req.InstanceID, JoinKey: node.JoinKey, PreviousSerial: renewing, CertificateSerial: serialOf(cert),
+			InstanceID: req.InstanceID, JoinKey: node.JoinKey, CertificateSerial: serialOf(cert),
 			CertificateUntil: &cert.NotAfter, AgentVersion: req.AgentVersion, AgentChecksum: req.AgentChecksum,
 		}
-		if renewing == "" {
+		if renewing != nil { // looked at before the lock was held
+			if !State(node.State).hasAgent() || !current(renewing, node.CertificateSerial, node.PreviousSerial, node.CertificateUntil) {
+				return goneProblem()
+			}
+			join.PreviousSerial = serialOf(renewing)
+		} else {
 			hash := sha256.Sum256([]byte(req.Token))
 			if req.Token == "" || subtle.ConstantTimeCompare(hash[:], node.JoinTokenHash) != 1 {
 				return unknownToken()
@@ -120,7 +125,7 @@ func (s *Service) admit(
 		if _, err := q.Connect(ctx, req.InstanceID); err != nil {
 			return err
 		}
-		if renewing != "" {
+		if renewing != nil {
 			return nil
 		}
 		if err := q.WakeInstance(ctx, req.InstanceID); err != nil {

@@ -87,7 +87,8 @@ func (q *Queries) Authority(ctx context.Context) (AuthorityRow, error) {
 }
 
 const beat = `-- name: Beat :one
-WITH old AS (SELECT o.instance_id, o.heartbeat, o.heartbeat_at FROM instance.nodes o WHERE o.instance_id = $5 FOR UPDATE)
+WITH old AS (SELECT o.instance_id, o.heartbeat, o.heartbeat_at FROM instance.nodes o
+              WHERE o.instance_id = $5 AND o.generation = $6 FOR UPDATE)
 UPDATE instance.nodes n
    SET heartbeat = $1, heartbeat_at = now(), agent_version = $2, agent_checksum = $3,
        previous_serial = CASE WHEN n.certificate_serial = $4 THEN '' ELSE n.previous_serial END
@@ -101,6 +102,7 @@ type BeatParams struct {
 	AgentChecksum string
 	Serial        string
 	InstanceID    uuid.UUID
+	Generation    int32
 }
 
 type BeatRow struct {
@@ -108,7 +110,8 @@ type BeatRow struct {
 	Seconds  float64
 }
 
-// Beat keeps a report and returns the one before it.
+// Beat keeps a report and returns the one before it. There is no row when the
+// node was installed anew since its agent was identified.
 func (q *Queries) Beat(ctx context.Context, arg BeatParams) (BeatRow, error) {
 	row := q.db.QueryRow(ctx, beat,
 		arg.Heartbeat,
@@ -116,6 +119,7 @@ func (q *Queries) Beat(ctx context.Context, arg BeatParams) (BeatRow, error) {
 		arg.AgentChecksum,
 		arg.Serial,
 		arg.InstanceID,
+		arg.Generation,
 	)
 	var i BeatRow
 	err := row.Scan(&i.Previous, &i.Seconds)
@@ -994,7 +998,7 @@ func (q *Queries) LockInstance(ctx context.Context, arg LockInstanceParams) (Loc
 }
 
 const lockNode = `-- name: LockNode :one
-SELECT n.instance_id, n.generation, n.join_token_hash, n.join_key, n.certificate_serial, n.previous_serial,
+SELECT n.instance_id, n.generation, n.join_token_hash, n.join_key, n.certificate_serial, n.previous_serial, n.certificate_until,
     coalesce(n.join_expires_at > now(), false)::boolean AS join_open, i.organisation_id, i.name, i.state
   FROM instance.nodes n JOIN instance.instances i ON i.id = n.instance_id
  WHERE n.instance_id = $1
@@ -1008,6 +1012,7 @@ type LockNodeRow struct {
 	JoinKey           []byte
 	CertificateSerial string
 	PreviousSerial    string
+	CertificateUntil  *time.Time
 	JoinOpen          bool
 	OrganisationID    uuid.UUID
 	Name              string
@@ -1024,6 +1029,7 @@ func (q *Queries) LockNode(ctx context.Context, instanceID uuid.UUID) (LockNodeR
 		&i.JoinKey,
 		&i.CertificateSerial,
 		&i.PreviousSerial,
+		&i.CertificateUntil,
 		&i.JoinOpen,
 		&i.OrganisationID,
 		&i.Name,
@@ -1119,14 +1125,16 @@ func (q *Queries) Node(ctx context.Context, instanceID uuid.UUID) (NodeRow, erro
 }
 
 const nodeIdentity = `-- name: NodeIdentity :one
-SELECT n.certificate_serial, n.previous_serial, i.organisation_id, i.state
+SELECT n.generation, n.certificate_serial, n.previous_serial, n.certificate_until, i.organisation_id, i.state
   FROM instance.nodes n JOIN instance.instances i ON i.id = n.instance_id
  WHERE n.instance_id = $1
 `
 
 type NodeIdentityRow struct {
+	Generation        int32
 	CertificateSerial string
 	PreviousSerial    string
+	CertificateUntil  *time.Time
 	OrganisationID    uuid.UUID
 	State             string
 }
@@ -1136,8 +1144,10 @@ func (q *Queries) NodeIdentity(ctx context.Context, instanceID uuid.UUID) (NodeI
 	row := q.db.QueryRow(ctx, nodeIdentity, instanceID)
 	var i NodeIdentityRow
 	err := row.Scan(
+		&i.Generation,
 		&i.CertificateSerial,
 		&i.PreviousSerial,
+		&i.CertificateUntil,
 		&i.OrganisationID,
 		&i.State,
 	)
