@@ -178,6 +178,42 @@ func TestSweep_aSecondServerIsDeletedThoughSlowly(t *testing.T) {
 	w.sameAsInventory(t)
 }
 
+// A resource that is listed long after it was said to be gone is billed, so it
+// is charged on, from its beginning, and deleted.
+func TestSweep_whatComesBackIsChargedOnAndDeleted(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := setup(t, func(c *instance.Config) { c.Timing.OrphanGrace = 15 * time.Minute })
+	stop := w.run(t)
+	w.deploy(t, "chat", 1, 1)
+	w.waitReady(t, 1, 20*time.Second)
+	stop()
+	sql(t, w.pool, `UPDATE instance.instances SET state = 'terminated', desired = 'terminated', step = '', terminated_at = now()`)
+	old := w.list(t)[0].CreatedAt.Add(-2 * time.Hour)
+	w.age(t, old)
+	sweep := func(gone string) int {
+		t.Helper()
+		sql(t, w.pool, `UPDATE instance.resources SET created_at = $1, gone_at = now() - $2::interval, orphan = false`, old, gone)
+		for range 3 { // a volume is in use until its server is gone
+			if _, err := w.Sweep(ctx, "mock"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left, err := w.cloud.List(ctx, instance.Query{Installation: w.Installation()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(left)
+	}
+	if n := sweep("1 minute"); n != 3 {
+		t.Errorf("a listing that lags: %d of 3 are left", n)
+	}
+	if n := sweep("1 hour"); n != 0 {
+		t.Errorf("%d of 3 are left", n)
+	}
+	w.sameAsInventory(t)
+}
+
 func TestSweep_whatRunsStays(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -314,6 +350,7 @@ func TestDefect27_aDeadlineEndsWhatWaitsAndCleansUp(t *testing.T) {
 		t.Errorf("Retry for a stopped deployment = %v", err)
 	}
 	sql(t, w.pool, `UPDATE instance.deployments SET stopped = false, due_at = now() + interval '1 hour'`)
+	sql(t, w.pool, `UPDATE instance.instances SET reinstall = true`) // asked of the server that is gone
 	if _, err := w.Retry(t.Context(), w.actor, failed.Name); err != nil {
 		t.Fatalf("Retry = %v", err)
 	}
@@ -402,8 +439,9 @@ func TestArchive_onlyWhatIsTerminated(t *testing.T) {
 	}
 	w.mustDelete(t, "chat")
 	eventually(t, 10*time.Second, "it is terminated", func() bool { return len(w.list(t, instance.Terminated)) == 1 })
-	if i, err := w.Archive(ctx, w.actor, name); err != nil || i.State != instance.Archived {
-		t.Errorf("Archive = %s, %v", i.State, err)
+	sql(t, w.pool, `UPDATE instance.instances SET generation = 3`)
+	if i, err := w.Archive(ctx, w.actor, name); err != nil || i.State != instance.Archived || i.Generation != 3 {
+		t.Errorf("Archive = %s of generation %d, %v", i.State, i.Generation, err)
 	}
 	if len(w.list(t)) != 0 {
 		t.Error("an archived instance is listed")

@@ -50,6 +50,31 @@ func (w *world) stored(t *testing.T) stored {
 	return s
 }
 
+// age makes everything of the mock cloud as old as begin.
+func (w *world) age(t *testing.T, begin time.Time) {
+	t.Helper()
+	path := filepath.Join(w.dir, "mock", "inventory.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all map[string]any
+	if err := json.Unmarshal(raw, &all); err != nil {
+		t.Fatal(err)
+	}
+	servers, _ := all["servers"].(map[string]any)
+	for _, s := range servers {
+		server, _ := s.(map[string]any)
+		server["created_at"] = begin
+	}
+	if raw, err = json.Marshal(all); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // sameAsInventory holds the table of what is billed against the cloud's own
 // record: the same things, the same begin and the same end, to the second.
 func (w *world) sameAsInventory(t *testing.T) {

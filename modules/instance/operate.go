@@ -80,7 +80,7 @@ func (s *Service) Retry(ctx context.Context, actor auth.Actor, ref string) (Inst
 		deadline := Provisioning.Deadline().Seconds()
 		err = q.MoveInstance(ctx, instancedb.MoveInstanceParams{
 			ID: i.ID, State: string(Provisioning), Step: string(StepServerCreated), Progress: int32(StepRequested.Progress()),
-			Message: Provisioning.Sentence(), Desired: string(WantReady), Generation: int32(i.Generation + 1), Deadline: &deadline,
+			Message: Provisioning.Sentence(), Desired: string(WantReady), Generations: 1, Deadline: &deadline,
 		})
 		if err != nil {
 			return err
@@ -112,7 +112,7 @@ func (s *Service) Archive(ctx context.Context, actor auth.Actor, ref string) (In
 func archive(ctx context.Context, tx pgx.Tx, id uuid.UUID, why Reason) error {
 	q := instancedb.New(tx)
 	err := q.MoveInstance(ctx, instancedb.MoveInstanceParams{
-		ID: id, State: string(Archived), Reason: string(why), Message: why.Sentence(), Desired: string(WantTerminated), Generation: 1,
+		ID: id, State: string(Archived), Reason: string(why), Message: why.Sentence(), Desired: string(WantTerminated),
 	})
 	if err != nil {
 		return err

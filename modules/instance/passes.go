@@ -16,6 +16,7 @@ import (
 const (
 	sampleAge     = 7 * 24 * time.Hour
 	terminatedAge = 7 * 24 * time.Hour
+	failedAge     = 7 * 24 * time.Hour
 	offersEvery   = 10 * time.Minute
 	batch         = 5000
 )
@@ -116,7 +117,8 @@ func (s *Service) offersPass(ctx context.Context) (int, error) {
 	return moved, errors.Join(errs...)
 }
 
-// retentionPass forgets old samples and archives what has long been terminated.
+// retentionPass forgets old samples, ends what has long failed and archives what
+// has long been terminated.
 func (s *Service) retentionPass(ctx context.Context) (int, error) {
 	return s.alone(ctx, "retention", time.Hour, func(ctx context.Context) (int, error) {
 		moved := 0
@@ -131,7 +133,17 @@ func (s *Service) retentionPass(ctx context.Context) (int, error) {
 			}
 		}
 		err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-			old, err := instancedb.New(tx).OldTerminated(ctx, instancedb.OldTerminatedParams{Age: terminatedAge.Seconds(), Lim: 100})
+			q := instancedb.New(tx)
+			failed, err := q.OldFailed(ctx, instancedb.OldFailedParams{Age: failedAge.Seconds(), Lim: 100})
+			if err != nil {
+				return err
+			}
+			for _, i := range failed {
+				if err := want(ctx, tx, i.OrganisationID, i.ID, WantTerminated, ReasonRetention); err != nil {
+					return err
+				}
+			}
+			old, err := q.OldTerminated(ctx, instancedb.OldTerminatedParams{Age: terminatedAge.Seconds(), Lim: 100})
 			if err != nil {
 				return err
 			}
@@ -143,7 +155,7 @@ func (s *Service) retentionPass(ctx context.Context) (int, error) {
 					return err
 				}
 			}
-			moved += len(old)
+			moved += len(failed) + len(old)
 			return nil
 		})
 		if err != nil {

@@ -121,7 +121,7 @@ UPDATE instance.instances SET reinstall = true, due_at = now()
 -- fences out one that thinks it does.
 UPDATE instance.instances
    SET state = @state, step = @step, progress = @progress, reason = @reason, message = @message,
-       desired = @desired, generation = @generation, attempts = 0, state_since = now(),
+       desired = @desired, generation = generation + @generations::int, attempts = 0, reinstall = false, state_since = now(),
        deadline_at = now() + make_interval(secs => sqlc.narg('deadline')::float8),
        provider_server_id = '', address = '', connectivity = 'lost', flag = '',
        archived_at = CASE WHEN @state = 'archived' THEN now() ELSE archived_at END,
@@ -243,8 +243,12 @@ SELECT r.id, r.instance_id, r.organisation_id, i.name AS instance, i.model, r.ki
  WHERE r.updated_at >= @since ORDER BY r.updated_at;
 
 -- name: MarkOrphan :exec
-UPDATE instance.resources SET orphan = true
- WHERE provider = @provider AND zone = @zone AND provider_id = @provider_id;
+-- MarkOrphan has the sweep delete something. What was believed to be gone, and
+-- for longer than a listing may lag, is billed on: its provider still has it.
+UPDATE instance.resources
+   SET orphan = true, gone_at = NULL, updated_at = CASE WHEN gone_at IS NULL THEN updated_at ELSE clock_timestamp() END
+ WHERE provider = @provider AND zone = @zone AND provider_id = @provider_id
+   AND (gone_at IS NULL OR gone_at < now() - make_interval(secs => @lag::float8));
 
 -- name: OpenResources :many
 -- OpenResources lists what is believed to be billed and wanted at a provider.
@@ -410,6 +414,14 @@ DELETE FROM instance.samples WHERE ctid = ANY (ARRAY(
 SELECT id, organisation_id FROM instance.instances
  WHERE state = 'terminated' AND terminated_at < now() - make_interval(secs => @age::float8)
  ORDER BY terminated_at LIMIT @lim
+   FOR UPDATE SKIP LOCKED;
+
+-- name: OldFailed :many
+-- OldFailed lists what failed long ago and costs nothing any more.
+SELECT id, organisation_id FROM instance.instances
+ WHERE state IN ('provisioning_failed', 'startup_failed', 'failed') AND desired <> 'terminated' AND deadline_at IS NULL
+   AND state_since < now() - make_interval(secs => @age::float8)
+ ORDER BY state_since LIMIT @lim
    FOR UPDATE SKIP LOCKED;
 
 -- name: Clock :one

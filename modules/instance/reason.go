@@ -112,7 +112,7 @@ var sentences = map[Reason]string{
 	ReasonUserArchived:        "Its owner archived it.",
 	ReasonScaledDown:          "The deployment needs fewer replicas.",
 	ReasonDeploymentDeleted:   "Its deployment was deleted.",
-	ReasonRetention:           "It was archived after the time terminated instances are shown.",
+	ReasonRetention:           "It failed or was terminated long ago, and is not shown any more.",
 }
 
 // Sentence says for people what the reason means.

@@ -113,7 +113,9 @@ func (s *Service) recordOrphan(ctx context.Context, code string, r ProviderResou
 		if _, err := q.SaveResource(ctx, resourceRow(i, r)); err != nil {
 			return err
 		}
-		err = q.MarkOrphan(ctx, instancedb.MarkOrphanParams{Provider: code, Zone: r.Ref.Zone, ProviderID: r.Ref.ID})
+		err = q.MarkOrphan(ctx, instancedb.MarkOrphanParams{
+			Provider: code, Zone: r.Ref.Zone, ProviderID: r.Ref.ID, Lag: s.timing.OrphanGrace.Seconds(),
+		})
 		if err != nil {
 			return err
 		}

@@ -1039,25 +1039,35 @@ func (q *Queries) LockNode(ctx context.Context, instanceID uuid.UUID) (LockNodeR
 }
 
 const markOrphan = `-- name: MarkOrphan :exec
-UPDATE instance.resources SET orphan = true
+UPDATE instance.resources
+   SET orphan = true, gone_at = NULL, updated_at = CASE WHEN gone_at IS NULL THEN updated_at ELSE clock_timestamp() END
  WHERE provider = $1 AND zone = $2 AND provider_id = $3
+   AND (gone_at IS NULL OR gone_at < now() - make_interval(secs => $4::float8))
 `
 
 type MarkOrphanParams struct {
 	Provider   string
 	Zone       string
 	ProviderID string
+	Lag        float64
 }
 
+// MarkOrphan has the sweep delete something. What was believed to be gone, and
+// for longer than a listing may lag, is billed on: its provider still has it.
 func (q *Queries) MarkOrphan(ctx context.Context, arg MarkOrphanParams) error {
-	_, err := q.db.Exec(ctx, markOrphan, arg.Provider, arg.Zone, arg.ProviderID)
+	_, err := q.db.Exec(ctx, markOrphan,
+		arg.Provider,
+		arg.Zone,
+		arg.ProviderID,
+		arg.Lag,
+	)
 	return err
 }
 
 const moveInstance = `-- name: MoveInstance :exec
 UPDATE instance.instances
    SET state = $1, step = $2, progress = $3, reason = $4, message = $5,
-       desired = $6, generation = $7, attempts = 0, state_since = now(),
+       desired = $6, generation = generation + $7::int, attempts = 0, reinstall = false, state_since = now(),
        deadline_at = now() + make_interval(secs => $8::float8),
        provider_server_id = '', address = '', connectivity = 'lost', flag = '',
        archived_at = CASE WHEN $1 = 'archived' THEN now() ELSE archived_at END,
@@ -1066,15 +1076,15 @@ UPDATE instance.instances
 `
 
 type MoveInstanceParams struct {
-	State      string
-	Step       string
-	Progress   int32
-	Reason     string
-	Message    string
-	Desired    string
-	Generation int32
-	Deadline   *float64
-	ID         uuid.UUID
+	State       string
+	Step        string
+	Progress    int32
+	Reason      string
+	Message     string
+	Desired     string
+	Generations int32
+	Deadline    *float64
+	ID          uuid.UUID
 }
 
 // MoveInstance changes the state of an instance that no reconciler holds, and
@@ -1087,7 +1097,7 @@ func (q *Queries) MoveInstance(ctx context.Context, arg MoveInstanceParams) erro
 		arg.Reason,
 		arg.Message,
 		arg.Desired,
-		arg.Generation,
+		arg.Generations,
 		arg.Deadline,
 		arg.ID,
 	)
@@ -1228,6 +1238,45 @@ func (q *Queries) NoteStep(ctx context.Context, arg NoteStepParams) error {
 		arg.Step,
 	)
 	return err
+}
+
+const oldFailed = `-- name: OldFailed :many
+SELECT id, organisation_id FROM instance.instances
+ WHERE state IN ('provisioning_failed', 'startup_failed', 'failed') AND desired <> 'terminated' AND deadline_at IS NULL
+   AND state_since < now() - make_interval(secs => $1::float8)
+ ORDER BY state_since LIMIT $2
+   FOR UPDATE SKIP LOCKED
+`
+
+type OldFailedParams struct {
+	Age float64
+	Lim int32
+}
+
+type OldFailedRow struct {
+	ID             uuid.UUID
+	OrganisationID uuid.UUID
+}
+
+// OldFailed lists what failed long ago and costs nothing any more.
+func (q *Queries) OldFailed(ctx context.Context, arg OldFailedParams) ([]OldFailedRow, error) {
+	rows, err := q.db.Query(ctx, oldFailed, arg.Age, arg.Lim)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OldFailedRow
+	for rows.Next() {
+		var i OldFailedRow
+		if err := rows.Scan(&i.ID, &i.OrganisationID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const oldTerminated = `-- name: OldTerminated :many
