@@ -31,7 +31,8 @@
 // up by its tag, for as long as the provider's listing may lag, before another
 // is asked for. The fencing epoch keeps a process that was only paused from
 // writing. Nothing is terminated before the provider has said of each part that
-// it is gone; the sweep finds what slipped through.
+// it is gone; the sweep finds what slipped through. What carries our tag and is
+// of no instance on record is a stray: only people delete it.
 //
 // # How to look at it
 //

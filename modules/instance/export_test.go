@@ -23,9 +23,9 @@ func (s *Service) SettleReady(ctx context.Context, c *Claim) error {
 	return s.settle(ctx, c, outcome{done: true, after: time.Hour})
 }
 
-func (s *Service) ScalePass(ctx context.Context) (int, error) { return s.scalePass(ctx) }
+func (s *Service) ScalePass(ctx context.Context) (int, error)     { return s.scalePass(ctx) }
 func (s *Service) RetentionPass(ctx context.Context) (int, error) { return s.retentionPass(ctx) }
-func (s *Service) WatchPass(ctx context.Context) (int, error) { return s.watchPass(ctx) }
+func (s *Service) WatchPass(ctx context.Context) (int, error)     { return s.watchPass(ctx) }
 func (s *Service) Sweep(ctx context.Context, code string) (int, error) {
 	return s.sweep(ctx, code, s.providers[code])
 }

@@ -40,7 +40,7 @@ func (s *Service) create(ctx context.Context, p Provider, c *claim) (outcome, er
 	if err != nil {
 		return outcome{}, fmt.Errorf("read the operations: %w", err)
 	}
-	if i := slices.IndexFunc(ops, inDoubt); i >= 0 {
+	if i := slices.IndexFunc(ops, func(op Operation) bool { return inDoubt(op) || c.forgotten(op) }); i >= 0 {
 		return s.resolve(ctx, p, c, ops[i])
 	}
 	id, err := s.send(ctx, c, OpCreateServer, "")
@@ -78,6 +78,13 @@ func inDoubt(op Operation) bool {
 	return op.Kind == OpCreateServer && (op.Status == OpSent || op.Status == OpAmbiguous)
 }
 
+// forgotten reports whether the request for the server was planned so long ago
+// that it may have been sent since, by a process whose database this is a
+// restored dump of.
+func (c *claim) forgotten(op Operation) bool {
+	return op.Kind == OpCreateServer && op.Status == OpPlanned && c.now.Sub(op.PlannedAt) > time.Minute
+}
+
 func (s *Service) spec(c *claim) ServerSpec {
 	return ServerSpec{
 		Tags: Tags{Installation: s.Installation(), Instance: c.ID}, Name: c.Name,
@@ -92,6 +99,7 @@ func (s *Service) resolve(ctx context.Context, p Provider, c *claim, op Operatio
 		return out, err
 	}
 	out.server, out.done = server, true
+	out.adopted = op.Status == OpPlanned // its agent, if it has one, is unknown: it is installed anew
 	return out, nil
 }
 

@@ -260,7 +260,7 @@ SELECT r.id, r.instance_id, r.organisation_id, r.kind, r.zone, r.provider_id, r.
 -- OwnersByID lists what the sweep has to know of the instances that a provider's tags name.
 SELECT i.id, i.organisation_id, i.name, i.state, i.provider_server_id,
     EXISTS (SELECT FROM instance.operations o WHERE o.instance_id = i.id AND o.kind = 'create_server'
-             AND o.status IN ('sent', 'ambiguous'))::boolean AS in_doubt
+             AND o.status IN ('planned', 'sent', 'ambiguous'))::boolean AS in_doubt
   FROM instance.instances i WHERE i.id = ANY (@ids::uuid[]);
 
 -- name: WakeInstances :exec

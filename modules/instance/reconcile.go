@@ -52,6 +52,7 @@ type outcome struct {
 	renew   bool          // another deadline for the same state
 
 	reinstalled bool // begins another generation on the same server
+	adopted     bool // a server with a past: begins another generation
 	restart     bool // gives the server up and begins with another offer
 	offer       *Offer
 	server      *Server

@@ -108,6 +108,9 @@ func (c *claim) next(out outcome) (Instance, error) {
 	case out.to != "":
 		next.State, next.Attempts = out.to, 0
 	}
+	if out.adopted {
+		next.Generation++
+	}
 	if out.reinstalled {
 		next.Generation++
 		next.Step = Booting.first()

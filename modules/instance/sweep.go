@@ -18,7 +18,8 @@ const sweepEvery = time.Minute
 // sweepPass compares what the providers list with what we believe, both ways.
 // What nobody wants is billed to whom it was made for and deleted once it is
 // older than the grace; what we believe and is not listed is looked at by its
-// id, because a listing proves nothing. A listing that failed changes nothing.
+// id, because a listing proves nothing. A listing that failed changes nothing,
+// and strays are only told of.
 func (s *Service) sweepPass(ctx context.Context) (int, error) {
 	var moved int
 	var errs []error
@@ -41,17 +42,9 @@ func (s *Service) sweep(ctx context.Context, code string, p Provider) (int, erro
 	if err != nil {
 		return 0, fmt.Errorf("read the clock: %w", err)
 	}
-	ids := make([]uuid.UUID, 0, len(listed))
-	for _, r := range listed {
-		ids = append(ids, r.Instance)
-	}
-	rows, err := s.q().OwnersByID(ctx, ids)
+	owners, err := s.owners(ctx, listed)
 	if err != nil {
-		return 0, fmt.Errorf("read the owners: %w", err)
-	}
-	owners := map[uuid.UUID]instancedb.OwnersByIDRow{}
-	for _, o := range rows {
-		owners[o.ID] = o
+		return 0, err
 	}
 	open, err := s.q().OpenResources(ctx, code)
 	if err != nil {
@@ -61,7 +54,7 @@ func (s *Service) sweep(ctx context.Context, code string, p Provider) (int, erro
 	for _, r := range open {
 		believed[ResourceRef{ResourceKind(r.Kind), r.Zone, r.ProviderID}] = r.ID
 	}
-	moved := 0
+	moved, strays := 0, 0
 	var errs []error
 	for _, r := range listed {
 		owner, known := owners[r.Instance]
@@ -70,17 +63,37 @@ func (s *Service) sweep(ctx context.Context, code string, p Provider) (int, erro
 		if known && wanted(owner, r, believes) || now.Sub(r.CreatedAt) < s.timing.OrphanGrace {
 			continue
 		}
-		s.log.WarnContext(ctx, "orphan at a provider", "provider", code, "kind", r.Ref.Kind, "id", r.Ref.ID, "instance", r.Instance)
-		if known {
-			errs = append(errs, s.recordOrphan(ctx, code, r, owner))
-		} else { // its row is in no backup any more: there is nobody to bill
-			_, err := p.Delete(ctx, r.Ref)
-			errs = append(errs, err)
+		if !known {
+			strays++
+			continue
 		}
+		s.log.WarnContext(ctx, "orphan at a provider", "provider", code, "kind", r.Ref.Kind, "id", r.Ref.ID, "instance", r.Instance)
+		errs = append(errs, s.recordOrphan(ctx, code, r, owner))
 		moved++
+	}
+	if strays > 0 {
+		errs = append(errs, fmt.Errorf("%d resources at %s carry our tag and are of no instance that the database knows, as after the restore of "+
+			"an older dump; they are left alone until somebody deletes them: see inventiv instances strays", strays, code))
 	}
 	errs = append(errs, s.deleteOrphans(ctx, code, p), s.lookAtMissing(ctx, open, believed))
 	return moved, errors.Join(errs...)
+}
+
+// owners returns what is known of the instances that the tags name.
+func (s *Service) owners(ctx context.Context, listed []ProviderResource) (map[uuid.UUID]instancedb.OwnersByIDRow, error) {
+	ids := make([]uuid.UUID, 0, len(listed))
+	for _, r := range listed {
+		ids = append(ids, r.Instance)
+	}
+	rows, err := s.q().OwnersByID(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read the owners: %w", err)
+	}
+	owners := make(map[uuid.UUID]instancedb.OwnersByIDRow, len(rows))
+	for _, o := range rows {
+		owners[o.ID] = o
+	}
+	return owners, nil
 }
 
 // wanted reports whether something listed belongs to what its instance has or

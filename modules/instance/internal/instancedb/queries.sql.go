@@ -1548,7 +1548,7 @@ func (q *Queries) Orphans(ctx context.Context, provider string) ([]OrphansRow, e
 const ownersByID = `-- name: OwnersByID :many
 SELECT i.id, i.organisation_id, i.name, i.state, i.provider_server_id,
     EXISTS (SELECT FROM instance.operations o WHERE o.instance_id = i.id AND o.kind = 'create_server'
-             AND o.status IN ('sent', 'ambiguous'))::boolean AS in_doubt
+             AND o.status IN ('planned', 'sent', 'ambiguous'))::boolean AS in_doubt
   FROM instance.instances i WHERE i.id = ANY ($1::uuid[])
 `
 
