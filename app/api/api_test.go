@@ -249,6 +249,7 @@ func TestAccess_endpointsKeysAndMembers(t *testing.T) {
 		{"DELETE", "/keys/" + made.ID.String(), 204},
 		{"DELETE", "/endpoints/e", 204}, {"DELETE", "/endpoints/e", 404},
 		{"GET", "/members", 200}, {"GET", "/organisations", 200}, {"GET", "/loops", 200},
+		{"GET", "/strays", 200}, {"DELETE", "/strays/" + made.ID.String(), 404}, {"DELETE", "/strays/x", 400},
 		{"DELETE", "/members/" + w.owner.UserID.String(), 409}, // the last owner
 	} {
 		if a := w.do(c.method, "/api/v1"+c.path, ""); a.status != c.status {

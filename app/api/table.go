@@ -55,6 +55,8 @@ func (a *API) table() []route {
 			op(a, post, "/instances/:ref/archive", auth.InstancesOperate, ok, "Take a terminated instance out of the lists", a.operate(a.Instances.Archive)),
 			op(a, post, "/instances/:ref/cordon", auth.InstancesOperate, ok, "Keep new requests away from an instance", a.operate(a.Instances.Cordon)),
 			op(a, post, "/instances/:ref/uncordon", auth.InstancesOperate, ok, "Let requests reach an instance again", a.operate(a.Instances.Uncordon)),
+			op(a, get, "/strays", auth.PlatformOperate, ok, "Machines under our tag that no instance is known of", a.getStrays),
+			op(a, del, "/strays/:id", auth.PlatformOperate, ok, "Delete the machine of an unknown instance; answers what is left, repeat until nothing is", a.deleteStray),
 			op(a, get, "/nodes", auth.InstancesView, ok, "Nodes as their agents report them", a.getNodes),
 		}},
 		{"Endpoints", []route{

@@ -134,6 +134,7 @@ func exitOf(t *testing.T, err error) int {
 const (
 	chat      = `{"id":"d1","name":"chat","model":"m","ready":1,"replicas":{"min":1,"max":2},"stopped":false,"offers":["a/b/c"],"message":""}`
 	instance1 = `{"id":"i1","name":"inst-00000001","deployment":"chat","state":"ready","progress":100,"price_per_hour":"0.7875","cost":"1.23","steps":[{"step":"requested","title":"Requested","generation":1,"started_at":"2026-11-24T01:00:00Z","ended_at":"2026-11-24T01:00:01.5Z","failed":false,"detail":""}]}`
+	stray     = `{"instance_id":"u1","provider":"mock","zone":"local-1","kind":"server","provider_id":"s1","description":"L4-1-24G","created_at":"2026-11-24T01:00:00Z"}`
 	record    = `{"request_id":"r1","started_at":"2026-11-24T01:00:00.123Z","model":"m","status":"completed","http_status":200,"prompt_tokens":10,"completion_tokens":3,"cost":"0.0000042","duration_ms":12.5}`
 )
 
@@ -153,8 +154,9 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 		"POST /instances/inst-00000001/terminate": "202 " + instance1, "POST /instances/inst-00000001/retry": "202 " + instance1,
 		"GET /instances/inst-00000001/logs?source=agent&tail=2": `200 {"source":"agent","lines":["one","t\u001b[31mwo"]}`,
 		"GET /instances/inst-00000001/metrics":                  `200 {"requests":4,"prompt_tokens":5,"completion_tokens":6,"cost":"0.01","samples":[]}`,
-		"GET /nodes":                                            items(`{"instance":"inst-00000001","connectivity":"online","heartbeat":{"engine":{"state":"ready"}}}`),
-		"GET /endpoints":                                        items(), "POST /endpoints": `201 {"name":"e","model":"m","url":"http://x/v1","state":"unknown","keyed":true}`, "DELETE /endpoints/e": "204 ",
+		"GET /strays":                                           items(stray), "DELETE /strays/u1": items(),
+		"GET /nodes":     items(`{"instance":"inst-00000001","connectivity":"online","heartbeat":{"engine":{"state":"ready"}}}`),
+		"GET /endpoints": items(), "POST /endpoints": `201 {"name":"e","model":"m","url":"http://x/v1","state":"unknown","keyed":true}`, "DELETE /endpoints/e": "204 ",
 		"GET /models": items(`{"name":"Qwen/Q","kind":"chat","price":{"input":"0.20","output":"0.40"}}`), "GET /models/Qwen%2FQ": `200 {"name":"Qwen/Q"}`,
 		"PUT /models/Qwen%2FQ/price": `200 {"name":"Qwen/Q"}`, "GET /offers?model=Qwen%2FQ": items(`{"offer":"a/b/c","price_per_hour":"1.469916"}`),
 		"GET /keys": items(`{"id":"k1","name":"n","scopes":["inference","admin"],"state":"active"}`), "POST /keys": `201 {"id":"k1","key":"sk-inv-new","name":"n"}`, "DELETE /keys/k1": "204 ",
@@ -185,6 +187,8 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 		{"instances retry inst-00000001", nil, "POST /instances/inst-00000001/retry"},
 		{"instances logs inst-00000001 --source agent --tail 2", []string{"one\n", "t?[31mwo\n"}, ""},
 		{"instances metrics inst-00000001", []string{"REQUESTS:", "4"}, ""},
+		{"instances strays", []string{"u1", "L4-1-24G"}, ""},
+		{"instances delete-stray u1 -y", []string{"INSTANCE"}, "DELETE /strays/u1"},
 		{"nodes list", []string{"online", "ready"}, ""},
 		{"endpoints list", []string{"NAME"}, ""},
 		{"endpoints add e --model m --url http://x/v1 --key-file " + key, []string{"e"}, `POST /endpoints {"key":"their-key","model":"m","name":"e","url":"http://x/v1"}`},

@@ -152,6 +152,7 @@ func (c Config) instances() *cobra.Command {
 			col("REQUESTS", "requests"), col("PROMPT TOKENS", "prompt_tokens"), col("COMPLETION TOKENS", "completion_tokens"), eur("COST EUR", "cost"),
 		}, m)
 	}), "/instances", "name")
+	n.strays()
 	return n.cmd
 }
 
