@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -35,9 +36,10 @@ var deploymentName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // Deploy records that the actor's organisation wants a model served and returns
 // at once; loops make it true. It fails with fault.Denied without
-// instances.operate, fault.Invalid for something that could never run, with the
-// nearest valid choices, fault.NotFound for an unknown model and fault.Conflict
-// for a name in use.
+// instances.operate, and for a command on this host without platform.operate,
+// fault.Invalid for something that could never run, with the nearest valid
+// choices, fault.NotFound for an unknown model and fault.Conflict for a name in
+// use.
 func (s *Service) Deploy(ctx context.Context, actor auth.Actor, r DeployRequest) (Deployment, error) {
 	if err := auth.Need(actor, auth.InstancesOperate); err != nil {
 		return Deployment{}, err
@@ -66,6 +68,9 @@ func (s *Service) Deploy(ctx context.Context, actor auth.Actor, r DeployRequest)
 	}
 	engine, err := completeEngine(model, r.Engine)
 	if err != nil {
+		return Deployment{}, err
+	}
+	if err := mayRun(actor, engine, offers); err != nil {
 		return Deployment{}, err
 	}
 	id := uuid.Must(uuid.NewV7())
@@ -130,6 +135,18 @@ func checkReplicas(low, high int) error {
 			WithFix("Give a minimum of 0 or more and a maximum of 1 to 100 that is not below it.").WithField("replicas")
 	}
 	return nil
+}
+
+// mayRun refuses a command on the mock cloud to all but operators of the
+// platform: its machines are processes of the control plane's own host, where a
+// command reads the secrets of every organisation.
+func mayRun(actor auth.Actor, engine wire.EngineSpec, offers []Offer) error {
+	here := slices.ContainsFunc(offers, func(o Offer) bool { return o.Ref.Provider == mockProvider })
+	if engine.Kind != wire.EngineExec || !here || actor.Can(auth.PlatformOperate) {
+		return nil
+	}
+	return fault.New(fault.Denied, "An engine's command on the mock cloud runs on the control plane's own host; only an operator of this platform may give one.").
+		WithFix("Deploy a simulated model, or choose offers of a provider that has machines of its own.").WithKind("permission_denied").WithField("engine")
 }
 
 // completeEngine fills in what the catalogue says and refuses an engine that

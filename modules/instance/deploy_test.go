@@ -166,6 +166,30 @@ func TestVerbs_needThePermission(t *testing.T) {
 	}
 }
 
+// The mock cloud's machines are processes of this host, beside the master key.
+func TestDeploy_aCommandOnThisHostIsTheOperatorsToGive(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	owner := auth.Actor{UserID: uuid.New(), Organisation: w.org, Role: auth.Owner}
+	r := instance.DeployRequest{
+		Name: "a", Model: "mistralai/Mistral-7B-Instruct-v0.2", Offers: []string{offer1}, Min: 1,
+		Engine: wire.EngineSpec{Kind: wire.EngineExec, Command: []string{"cat", "{port}"}},
+	}
+	if _, err := w.Deploy(t.Context(), owner, r); !fault.Is(err, fault.Denied) {
+		t.Errorf("an owner's command = %v, want denied", err)
+	}
+	if n := scalar[int](t, w.pool, `SELECT count(*) FROM instance.deployments`); n != 0 {
+		t.Errorf("%d deployments were recorded", n)
+	}
+	if _, err := w.Deploy(t.Context(), owner, instance.DeployRequest{Name: "b", Model: simChat, Offers: []string{offer1}, Min: 1}); err != nil {
+		t.Errorf("an owner's simulated model = %v", err)
+	}
+	owner.PlatformAdmin = true
+	if _, err := w.Deploy(t.Context(), owner, r); err != nil {
+		t.Errorf("an operator's command = %v", err)
+	}
+}
+
 func TestDeploy_secretsOfTheEngineAreSealed(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -55,9 +55,12 @@ func (s *Service) checkOffers(ctx context.Context, model Model, r DeployRequest)
 	return chosen, nil
 }
 
+// mockProvider is the cloud whose machines only pretend.
+const mockProvider = "mock"
+
 // fits says why the offer cannot serve the model; nothing when it can.
 func fits(model Model, o Offer) string {
-	if model.Simulated && o.Ref.Provider != "mock" {
+	if model.Simulated && o.Ref.Provider != mockProvider {
 		return fmt.Sprintf("%s is simulated and runs on the mock cloud only; %s would be billed for nothing.", model.Name, o.Ref)
 	}
 	if o.VRAMGB < model.VRAMGB {
