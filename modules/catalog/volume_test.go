@@ -8,7 +8,7 @@ import (
 
 // The original tried substrings in order, so 12b, 22b, 32b and 72b were taken
 // for 2b, and its resize path ignored what was stored.
-func TestRecommendedVolumeGB_table(t *testing.T) {
+func TestDefect06_07_whatVolumeIsRecommended(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]int{
 		"Qwen/Qwen2.5-0.5B-Instruct":            50,

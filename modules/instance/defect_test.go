@@ -100,3 +100,40 @@ func TestDefect05_theQueriesNameStatesThatExist(t *testing.T) {
 		t.Errorf("only %d states were found in the queries", n)
 	}
 }
+
+// What nodes reported is there for as long as it is kept, not for an hour.
+func TestDefect22_samplesOfAWholeDayAreShown(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	id, _ := w.joining(t, "a")
+	sql(t, w.pool, `INSERT INTO instance.samples (instance_id, at, running)
+		SELECT $1, now() - make_interval(mins => 30 * n), n FROM generate_series(0, 50) n`, id)
+	now := time.Now()
+	for window, want := range map[time.Duration]int{time.Hour: 2, 24 * time.Hour: 48, 7 * 24 * time.Hour: 51} {
+		samples, err := w.Samples(t.Context(), w.org, id, now.Add(-window))
+		if err != nil || len(samples) < want || len(samples) > want+1 {
+			t.Errorf("the last %s: %d samples, %v; want %d", window, len(samples), err, want)
+		}
+	}
+}
+
+// A list that cannot be read is an error, never an empty list.
+func TestDefect26_aListWithoutTheDatabaseIsAnError(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := setup(t)
+	w.pool.Close()
+	for name, list := range map[string]func() error{
+		"deployments": func() error { _, err := w.Deployments(ctx, w.org); return err },
+		"instances":   func() error { _, err := w.Instances(ctx, w.org, instance.Filter{}); return err },
+		"nodes":       func() error { _, err := w.Nodes(ctx, w.org); return err },
+		"samples":     func() error { _, err := w.Samples(ctx, w.org, w.org, time.Now()); return err },
+		"resources":   func() error { _, err := w.Resources(ctx, time.Now()); return err },
+		"routes":      func() error { _, _, err := w.Routes(ctx); return err },
+		"strays":      func() error { _, err := w.Strays(ctx, w.actor); return err },
+	} {
+		if err := list(); err == nil {
+			t.Errorf("%s without the database: no error", name)
+		}
+	}
+}
