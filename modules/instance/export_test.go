@@ -23,7 +23,11 @@ func (s *Service) SettleReady(ctx context.Context, c *Claim) error {
 	return s.settle(ctx, c, outcome{done: true, after: time.Hour})
 }
 
-func (s *Service) ScalePass(ctx context.Context) (int, error)     { return s.scalePass(ctx) }
+func (s *Service) ScalePass(ctx context.Context) (int, error) { return s.scalePass(ctx) }
+func (s *Service) Alone(ctx context.Context, name string, period time.Duration, fn func(context.Context) (int, error)) (int, error) {
+	return s.alone(ctx, name, period, fn)
+}
+
 func (s *Service) RetentionPass(ctx context.Context) (int, error) { return s.retentionPass(ctx) }
 func (s *Service) WatchPass(ctx context.Context) (int, error)     { return s.watchPass(ctx) }
 func (s *Service) Sweep(ctx context.Context, code string) (int, error) {

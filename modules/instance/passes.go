@@ -29,16 +29,19 @@ func (s *Service) alone(ctx context.Context, name string, period time.Duration, 
 		return 0, fmt.Errorf("take the pass %s: %w", name, err)
 	}
 	const lease = time.Minute
-	n, err := q.ClaimPass(ctx, instancedb.ClaimPassParams{Name: name, Lease: lease.Seconds(), Period: period.Seconds()})
-	if err != nil || n == 0 {
-		return 0, err
+	until, err := q.ClaimPass(ctx, instancedb.ClaimPassParams{Name: name, Lease: lease.Seconds(), Period: period.Seconds()})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("take the pass %s: %w", name, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, lease-5*time.Second)
 	defer cancel()
 	moved, err := fn(ctx)
 	closing, done := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer done()
-	return moved, errors.Join(err, q.ClosePass(closing, name))
+	return moved, errors.Join(err, q.ClosePass(closing, instancedb.ClosePassParams{Name: name, LeaseUntil: until}))
 }
 
 const watchPeriod = 5 * time.Second

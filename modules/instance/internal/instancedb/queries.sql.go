@@ -247,9 +247,10 @@ func (q *Queries) ClaimDue(ctx context.Context, arg ClaimDueParams) ([]ClaimDueR
 	return items, nil
 }
 
-const claimPass = `-- name: ClaimPass :execrows
+const claimPass = `-- name: ClaimPass :one
 UPDATE instance.passes SET lease_until = now() + make_interval(secs => $1::float8), due_at = now() + make_interval(secs => $2::float8)
  WHERE name = $3 AND due_at <= now() AND lease_until <= now()
+RETURNING lease_until
 `
 
 type ClaimPassParams struct {
@@ -258,12 +259,13 @@ type ClaimPassParams struct {
 	Name   string
 }
 
-func (q *Queries) ClaimPass(ctx context.Context, arg ClaimPassParams) (int64, error) {
-	result, err := q.db.Exec(ctx, claimPass, arg.Lease, arg.Period, arg.Name)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+// ClaimPass returns until when the pass is the caller's; there is no row when it
+// is not due or another's.
+func (q *Queries) ClaimPass(ctx context.Context, arg ClaimPassParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, claimPass, arg.Lease, arg.Period, arg.Name)
+	var lease_until time.Time
+	err := row.Scan(&lease_until)
+	return lease_until, err
 }
 
 const clock = `-- name: Clock :one
@@ -278,11 +280,17 @@ func (q *Queries) Clock(ctx context.Context) (time.Time, error) {
 }
 
 const closePass = `-- name: ClosePass :exec
-UPDATE instance.passes SET lease_until = 'epoch' WHERE name = $1
+UPDATE instance.passes SET lease_until = 'epoch' WHERE name = $1 AND lease_until = $2
 `
 
-func (q *Queries) ClosePass(ctx context.Context, name string) error {
-	_, err := q.db.Exec(ctx, closePass, name)
+type ClosePassParams struct {
+	Name       string
+	LeaseUntil time.Time
+}
+
+// ClosePass gives the lease back, unless somebody else has it by now.
+func (q *Queries) ClosePass(ctx context.Context, arg ClosePassParams) error {
+	_, err := q.db.Exec(ctx, closePass, arg.Name, arg.LeaseUntil)
 	return err
 }
 
