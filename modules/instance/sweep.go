@@ -60,11 +60,11 @@ func (s *Service) sweep(ctx context.Context, code string, p Provider) (int, erro
 		owner, known := owners[r.Instance]
 		_, believes := believed[r.Ref]
 		delete(believed, r.Ref)
-		if known && wanted(owner, r, believes) || now.Sub(r.CreatedAt) < s.timing.OrphanGrace {
-			continue
-		}
 		if !known {
 			strays++
+			continue
+		}
+		if wanted(owner, r, believes) || now.Sub(r.CreatedAt) < s.timing.OrphanGrace {
 			continue
 		}
 		s.log.WarnContext(ctx, "orphan at a provider", "provider", code, "kind", r.Ref.Kind, "id", r.Ref.ID, "instance", r.Instance)
