@@ -380,6 +380,21 @@ func TestReinstall_keepsTheServerAndRefusesTheOldAgent(t *testing.T) {
 	}
 }
 
+func TestReinstall_needsAServer(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.deploy(t, "chat", 1, 1)
+	if _, err := w.ScalePass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Reinstall(t.Context(), w.actor, w.list(t)[0].Name); !fault.Is(err, fault.Conflict) {
+		t.Errorf("Reinstall of what has no server = %v, want a conflict", err)
+	}
+	if scalar[bool](t, w.pool, `SELECT reinstall FROM instance.instances`) {
+		t.Error("the refusal left the wish")
+	}
+}
+
 func TestScale_downDrainsThenTerminates(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

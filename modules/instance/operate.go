@@ -46,7 +46,7 @@ func (s *Service) Replace(ctx context.Context, actor auth.Actor, ref string) (In
 // again; the server stays.
 func (s *Service) Reinstall(ctx context.Context, actor auth.Actor, ref string) (Instance, error) {
 	return s.operate(ctx, actor, ref, "instance.reinstall", func(tx pgx.Tx, i held) error {
-		if !i.State.May(Booting) && i.State != Booting {
+		if i.State == Provisioning || !i.State.May(Booting) && i.State != Booting {
 			return i.conflict("There is no running server to install anew.", "Retry a failed instance, or replace this one.")
 		}
 		return instancedb.New(tx).AskReinstall(ctx, instancedb.AskReinstallParams{ID: i.ID, OrganisationID: i.Organisation})
