@@ -310,6 +310,7 @@ func TestDo_cancelCutsTheServerOff(t *testing.T) {
 			close(cutOff)
 		})
 		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
 		if answer == "" {
 			go func() { <-asked; cancel(why) }()
 		}
