@@ -104,13 +104,17 @@ func (h *head) fields(text string) bool {
 		line, rest, ok := strings.Cut(text, "\r\n")
 		text = rest
 		name, value, colon := strings.Cut(line, ":")
-		if !ok || !colon || n == maxFields || !isToken(name) {
+		if !ok || !colon || n == maxFields {
 			return false
 		}
-		if value = strings.Trim(value, " \t"); !isText(value) {
+		canonical, token := isToken(name)
+		if !token {
 			return false
 		}
-		if !h.field(textproto.CanonicalMIMEHeaderKey(name), value, n) {
+		if !canonical {
+			name = textproto.CanonicalMIMEHeaderKey(name)
+		}
+		if value = strings.Trim(value, " \t"); !isText(value) || !h.field(name, value, n) {
 			return false
 		}
 	}
@@ -157,15 +161,24 @@ func (h *head) field(name, value string, n int) bool {
 	return true
 }
 
-// isToken reports whether a name is made of what RFC 9110 §5.6.2 allows.
-func isToken(name string) bool {
+// isToken reports whether a name is made of what RFC 9110 §5.6.2 allows, and
+// whether it is written as net/http would.
+func isToken(name string) (canonical, ok bool) {
+	canonical = true
+	upper := true // the next letter ought to be
 	for _, c := range []byte(name) {
-		letter, digit := 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9'
-		if !letter && !digit && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
-			return false
+		switch {
+		case 'a' <= c && c <= 'z':
+			canonical = canonical && !upper
+		case 'A' <= c && c <= 'Z':
+			canonical = canonical && upper
+		case '0' <= c && c <= '9' || c == '-' || strings.IndexByte("!#$%&'*+.^_`|~", c) >= 0:
+		default:
+			return false, false
 		}
+		upper = c == '-'
 	}
-	return name != ""
+	return canonical, name != ""
 }
 
 // isText reports whether a value has no control characters but tabs.

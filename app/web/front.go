@@ -38,13 +38,15 @@ func Front(cfg FrontConfig, next http.Handler) http.Handler {
 		cfg.Refuse = refuse
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if peer, ok := addressOf(r.RemoteAddr); ok && within(cfg.Proxies, peer) {
-			believe(cfg.Proxies, r, peer)
+		if len(cfg.Proxies) > 0 {
+			if peer, ok := addressOf(r.RemoteAddr); ok && within(cfg.Proxies, peer) {
+				believe(cfg.Proxies, r, peer)
+			}
 		}
 		for _, name := range forwarded {
 			delete(r.Header, name)
 		}
-		if !known[hostName(r.Host)] && r.URL.Path != "/healthz" {
+		if !known[r.Host] && !known[hostName(r.Host)] && r.URL.Path != "/healthz" {
 			cfg.Refuse(w, r, fault.New(fault.Invalid, "This server does not answer to the host name of this request.").
 				WithKind(KindMisdirected).
 				WithFix("Use the server's public address, or add the name to INVENTIV_ALLOWED_HOSTS."))

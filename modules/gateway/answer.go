@@ -48,7 +48,7 @@ func (x *exchange) readAnswer(res *upstream.Answer) ([]byte, *openai.Error) {
 	if !x.hold(size) {
 		return nil, busy()
 	}
-	text := make([]byte, 0, size+1)
+	text := x.space(size + 1)
 	for {
 		n, err := res.Read(text[len(text):cap(text)])
 		text = text[:len(text)+n]

@@ -36,7 +36,7 @@ func (x *exchange) readBody() ([]byte, *openai.Error) {
 	if !x.hold(size) {
 		return nil, busy()
 	}
-	body := make([]byte, 0, size)
+	body := x.space(size)
 	for {
 		n, err := x.r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -59,23 +59,6 @@ func (x *exchange) readBody() ([]byte, *openai.Error) {
 		}
 		body = slices.Grow(body, cap(body))
 	}
-}
-
-// hold sets memory aside for the request, if all together stay within the limit.
-func (x *exchange) hold(n int64) bool {
-	s := x.service
-	if s.held.Add(n) > s.limits.held {
-		s.held.Add(-n)
-		return false
-	}
-	x.held += n
-	return true
-}
-
-// release gives back what hold set aside.
-func (x *exchange) release() {
-	x.service.held.Add(-x.held)
-	x.held = 0
 }
 
 func (x *exchange) tooLarge() *openai.Error {

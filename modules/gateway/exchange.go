@@ -26,6 +26,8 @@ type exchange struct {
 	kind    openai.Kind
 
 	held   int64 // bytes of memory set aside
+	spaces [3]*[]byte
+	spaced int
 	head   openai.Head
 	body   openai.Body
 	record spool.Record
