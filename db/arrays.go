@@ -3,6 +3,7 @@ package db
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -70,6 +71,7 @@ func (c *arrayCodec[T]) Encode(value any, b []byte) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("encode an array: %T is none of ours", value)
 	}
+	b = slices.Grow(b, 20+12*len(list)) // about
 	dimensions := uint32(min(1, len(list)))
 	b = binary.BigEndian.AppendUint32(b, dimensions)
 	b = binary.BigEndian.AppendUint32(b, 0)

@@ -48,8 +48,10 @@ func (w *response) Header() http.Header { return w.header }
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 {
 		w.status = status
-		if n, err := strconv.ParseInt(w.header.Get("Content-Length"), 10, 64); err == nil && n >= 0 {
-			w.length = n
+		if said := w.header.Get("Content-Length"); said != "" {
+			if n, err := strconv.ParseInt(said, 10, 64); err == nil && n >= 0 {
+				w.length = n
+			}
 		}
 	}
 }

@@ -22,6 +22,7 @@ type exchange struct {
 	r       *http.Request
 	caller  Caller
 	id      uuid.UUID
+	name    string // id as text
 	started time.Time
 	kind    openai.Kind
 
@@ -122,7 +123,7 @@ func (x *exchange) attempt(to *target) *openai.Error {
 	x.again, x.theirs = false, false
 	to.busy.Add(1)
 	defer to.busy.Add(-1)
-	fields := [...]upstream.Field{{Name: "X-Request-Id", Value: x.id.String()}, {Name: "Traceparent"}}
+	fields := [...]upstream.Field{{Name: "X-Request-Id", Value: x.name}, {Name: "Traceparent"}}
 	req := upstream.Request{Head: to.heads[x.kind], Fields: fields[:1], Body: x.body.Parts(), Patience: x.service.limits.firstByte}
 	if trace := x.r.Header["Traceparent"]; len(trace) == 1 {
 		fields[1].Value = trace[0]

@@ -86,7 +86,8 @@ func (s *Service) storeOrSetAside(ctx context.Context, records []spool.Record) e
 func (s *Service) store(ctx context.Context, records []spool.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	var p gatewaydb.InsertUsageParams
+	p := &s.rows
+	reset(p)
 	for i := range records {
 		r := &records[i]
 		upstream := "instance"
@@ -114,13 +115,24 @@ func (s *Service) store(ctx context.Context, records []spool.Record) error {
 		if err := q.CommitDurably(ctx); err != nil {
 			return err //nolint:wrapcheck // wrapped below
 		}
-		_, err := q.InsertUsage(ctx, p)
+		_, err := q.InsertUsage(ctx, *p)
 		return err //nolint:wrapcheck // wrapped below
 	})
 	if err != nil {
 		return fmt.Errorf("store usage records: %w", err)
 	}
 	return nil
+}
+
+// reset empties the columns and keeps their memory.
+func reset(p *gatewaydb.InsertUsageParams) {
+	p.RequestIds, p.StartedAts, p.OrganisationIds = p.RequestIds[:0], p.StartedAts[:0], p.OrganisationIds[:0]
+	p.KeyIds, p.UserIds, p.Models, p.Paths = p.KeyIds[:0], p.UserIds[:0], p.Models[:0], p.Paths[:0]
+	p.Upstreams, p.UpstreamIds, p.Statuses, p.HttpStatuses = p.Upstreams[:0], p.UpstreamIds[:0], p.Statuses[:0], p.HttpStatuses[:0]
+	p.Errors, p.Streameds, p.PromptTokens = p.Errors[:0], p.Streameds[:0], p.PromptTokens[:0]
+	p.CompletionTokens, p.CachedTokens, p.UsageSources = p.CompletionTokens[:0], p.CachedTokens[:0], p.UsageSources[:0]
+	p.PriceIds, p.InputPrices, p.OutputPrices = p.PriceIds[:0], p.InputPrices[:0], p.OutputPrices[:0]
+	p.Costs, p.FirstTokenUs, p.DurationUs = p.Costs[:0], p.FirstTokenUs[:0], p.DurationUs[:0]
 }
 
 // partition is a pass: it makes the partitions of this month and the next two.

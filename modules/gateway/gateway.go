@@ -16,6 +16,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/money"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
@@ -107,7 +108,8 @@ type Service struct {
 	turn                atomic.Uint32 // whose turn it is among equals
 	held                atomic.Int64  // bytes of bodies in memory
 
-	untold map[uuid.UUID]bool // organisations with new usage; of the flush pass alone
+	rows   gatewaydb.InsertUsageParams // of a batch; these three are of the flush pass alone
+	untold map[uuid.UUID]bool          // organisations with new usage
 	toldAt time.Time
 
 	routeLoop, flushLoop, checkLoop, partitionLoop *loop.Loop

@@ -127,7 +127,7 @@ func (o *streamWriter) write(events []byte) error {
 		h.Set("Content-Type", "text/event-stream")
 		h.Set("Cache-Control", "no-cache")
 		h.Set("X-Accel-Buffering", "no")
-		h.Set("X-Request-Id", o.x.id.String())
+		h.Set("X-Request-Id", o.x.name)
 		o.x.begun = true
 	}
 	limit := o.x.service.limits.write

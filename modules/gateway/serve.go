@@ -88,10 +88,10 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uui
 		s.listModels(w, c.Organisation, strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, modelsPath), "/"), id.String())
 		return
 	}
-	x := exchange{service: s, w: w, r: r, caller: c, id: id, started: time.Now(), kind: kind}
+	x := exchange{service: s, w: w, r: r, caller: c, id: id, name: id.String(), started: time.Now(), kind: kind}
 	if refused := x.serve(); refused != nil {
 		s.metrics.refused(x.code(refused))
-		refused.Write(w, id.String())
+		refused.Write(w, x.name)
 	}
 }
 

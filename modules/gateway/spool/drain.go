@@ -80,7 +80,10 @@ func (s *Spool) read(b *Batch, at *reader, limit int, last bool, size int64) (us
 	if want <= 0 {
 		return 0, true, nil
 	}
-	text := make([]byte, want)
+	if s.text == nil {
+		s.text = make([]byte, readSize)
+	}
+	text := s.text[:want]
 	n, err := file.ReadAt(text, at.offset)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, false, fmt.Errorf("read the spool: %w", err)

@@ -38,6 +38,7 @@ type Spool struct {
 	parts   map[int64]*part     // segments on disk
 	reader  reader
 
+	text   []byte // of a segment, for Next alone
 	full   atomic.Bool
 	stop   chan struct{}
 	synced sync.WaitGroup
