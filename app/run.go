@@ -23,6 +23,7 @@ import (
 const (
 	headerTimeout = 5 * time.Second  // for the head of a request
 	idleTimeout   = 75 * time.Second // between two requests on a connection
+	headerBytes   = 8 << 10          // of a head, to which net/http adds four to eight kilobytes
 )
 
 // Run serves until ctx ends, then stops in order: no new requests, streams of
@@ -99,7 +100,7 @@ func (a *App) Run(ctx context.Context) error {
 // serve starts a server whose end is an error unless it was told to end.
 func (a *App) serve(g *errgroup.Group, ln net.Listener, h http.Handler) *http.Server {
 	s := &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 16 << 10,
+		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
 		ErrorLog: quiet(a.log),
 	}
 	g.Go(func() error {
@@ -115,7 +116,7 @@ func (a *App) serve(g *errgroup.Group, ln net.Listener, h http.Handler) *http.Se
 func (a *App) serveAgents(g *errgroup.Group) *http.Server {
 	s := &http.Server{
 		Handler: a.instances.AgentHandler(), TLSConfig: a.instances.TLSConfig(), ReadHeaderTimeout: headerTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: 16 << 10, ErrorLog: quiet(a.log),
+		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ErrorLog: quiet(a.log),
 	}
 	g.Go(func() error {
 		if err := s.ServeTLS(a.listen.agents, "", ""); !errors.Is(err, http.ErrServerClosed) {

@@ -142,7 +142,7 @@ func TestDeployments_fromCreationToTheEnd(t *testing.T) {
 		t.Fatalf("create: %d (-want +got)\n%s", a.status, diff)
 	}
 	if a.header.Get("Warning") == "" {
-		t.Error("created without an Idempotency-Key and without a warning")
+		t.Error("B25: created without an Idempotency-Key and without a warning")
 	}
 	for _, step := range []struct {
 		method, path, body string

@@ -19,6 +19,10 @@ type FrontConfig struct {
 	Refuse func(http.ResponseWriter, *http.Request, *fault.Error)
 }
 
+// maxFields is how many different header fields a request may have. How long its
+// head may be is the server's to say.
+const maxFields = 100
+
 // forwarded are the headers by which proxies speak of the client.
 var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}
 
@@ -38,6 +42,11 @@ func Front(cfg FrontConfig, next http.Handler) http.Handler {
 		cfg.Refuse = refuse
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Header) > maxFields {
+			cfg.Refuse(w, r, fault.Newf(fault.Invalid, "The request has more than %d header fields.", maxFields).
+				WithKind(KindManyFields).WithFix("Send fewer."))
+			return
+		}
 		if len(cfg.Proxies) > 0 {
 			if peer, ok := addressOf(r.RemoteAddr); ok && within(cfg.Proxies, peer) {
 				believe(cfg.Proxies, r, peer)

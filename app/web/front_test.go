@@ -13,7 +13,7 @@ import (
 
 // B20: forged forwarded headers are ignored, and so is everything that a
 // client writes to the left of what trusted proxies wrote.
-func TestFront_B20_clientAddress(t *testing.T) {
+func TestFront_B06_B20_clientAddress(t *testing.T) {
 	t.Parallel()
 	h := web.Front(web.FrontConfig{
 		Hosts:   []string{"inventiv.example"},
@@ -60,6 +60,23 @@ func TestFront_B20_clientAddress(t *testing.T) {
 }
 
 // B20: a host that is not ours gets nothing but 421.
+func TestFront_B09_manyFields(t *testing.T) {
+	t.Parallel()
+	h := web.Front(web.FrontConfig{Hosts: []string{"localhost"}}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+	}))
+	for fields, want := range map[int]int{50: http.StatusTeapot, 500: http.StatusRequestHeaderFieldsTooLarge} {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/v1/models", nil)
+		for i := range fields {
+			req.Header.Set(fmt.Sprintf("X-%d", i), "x")
+		}
+		res := httptest.NewRecorder()
+		if h.ServeHTTP(res, req); res.Code != want {
+			t.Errorf("%d fields: %d, want %d", fields, res.Code, want)
+		}
+	}
+}
+
 func TestFront_B20_hosts(t *testing.T) {
 	t.Parallel()
 	h := web.Front(web.FrontConfig{

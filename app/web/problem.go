@@ -43,6 +43,7 @@ const (
 	KindMethod           = "method_not_allowed"
 	KindCrossOrigin      = "cross_origin"
 	KindMisdirected      = "misdirected_request"
+	KindManyFields       = "too_many_header_fields"
 	KindUsedUp           = "setup_done" // a one-time link that was used or is too old
 )
 
@@ -55,6 +56,7 @@ var statusOfKind = map[string]int{
 	KindTooLarge:           http.StatusRequestEntityTooLarge,
 	KindMethod:             http.StatusMethodNotAllowed,
 	KindMisdirected:        http.StatusMisdirectedRequest,
+	KindManyFields:         http.StatusRequestHeaderFieldsTooLarge,
 	KindUsedUp:             http.StatusGone,
 	"idempotency_mismatch": http.StatusUnprocessableEntity,
 	"precondition_failed":  http.StatusPreconditionFailed,

@@ -201,7 +201,7 @@ func TestB18_smuggling(t *testing.T) {
 	}
 }
 
-func TestModels_tellsTheSleepingApart(t *testing.T) {
+func TestModels_B10_tellsTheSleepingApart(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, dbtest.New(t), answering(t, 200, "application/json", wholeAnswer))
 	b.instances.sleeping = []Sleeping{{Organisation: b.organisation, Model: "asleep", State: "provisioning"}, {Organisation: b.organisation, Model: model}}
