@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -19,21 +20,36 @@ import (
 
 // lab is the set of running processes.
 type lab struct {
-	loadgen string
-	targets []target
-	env     []string // demo.env, for the client verbs
-	running []*exec.Cmd
+	loadgen, mock string
+	targets       []target
+	metrics       string   // the gateway's address for operators
+	tunnelled     string   // the model that is served through an agent
+	agent         int      // the agent's process
+	env           []string // demo.env, for the client verbs
+	running       []*exec.Cmd
 }
 
 type target struct {
-	name, url, key string
-	pid            int
-	meter          bool // it stores a usage record per request
+	name  string
+	urls  map[string]string // by model
+	key   string
+	pid   int
+	meter bool // it stores a usage record per request
 }
 
-// start builds the programs and brings up upstream, nginx and gateway.
+// upstreams are the mock servers, by the model that the gateway knows each by.
+var upstreams = []struct {
+	model string
+	args  []string
+}{
+	{"plain", nil},
+	{"paced", []string{"-chunks", "50", "-delay", "20ms"}},
+	{"slow", []string{"-chunks", "10", "-delay", "1s"}},
+}
+
+// start builds the programs and brings up upstreams, nginx and gateway.
 func start(ctx context.Context, dir string) (_ *lab, err error) {
-	l := &lab{loadgen: filepath.Join(dir, "loadgen")}
+	l := &lab{loadgen: filepath.Join(dir, "loadgen"), mock: filepath.Join(dir, "mockupstream")}
 	defer func() {
 		if err != nil {
 			l.stop()
@@ -45,71 +61,79 @@ func start(ctx context.Context, dir string) (_ *lab, err error) {
 			return nil, fmt.Errorf("build %s: %w\n%s", name, err, text)
 		}
 	}
-	ports, err := freePorts(5)
+	ports, err := freePorts(3 + 2*len(upstreams))
 	if err != nil {
 		return nil, err
 	}
-	upstream := "http://" + ports[0]
-	up, err := l.launch(ctx, nil, filepath.Join(dir, "mockupstream"), "-addr", ports[0])
-	if err != nil {
+	direct := target{name: "direct", urls: map[string]string{}}
+	proxy := target{name: "nginx", urls: map[string]string{}}
+	gate := target{name: "inventiv", urls: map[string]string{}, meter: true}
+	var servers []string
+	for i, u := range upstreams {
+		up, front := ports[3+2*i], ports[4+2*i]
+		pid, err := l.launch(ctx, l.mock, append([]string{"-addr", up}, u.args...)...)
+		if err != nil {
+			return nil, err
+		}
+		if err := waitFor(ctx, "http://"+up+"/v1/models", 10*time.Second); err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			direct.pid = pid
+		}
+		direct.urls[u.model], proxy.urls[u.model], gate.urls[u.model] = "http://"+up, "http://"+front, "http://"+ports[0]
+		servers = append(servers, fmt.Sprintf(`
+  upstream up%[1]d { server %[2]s; keepalive 512; keepalive_requests 1000000; }
+  server {
+    listen %[3]s backlog=8192;
+    location / {
+      proxy_pass http://up%[1]d; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_buffering off; proxy_request_buffering off;
+    }
+  }`, i, up, front))
+	}
+	if proxy.pid, err = l.nginx(ctx, dir, strings.Join(servers, "\n")); err != nil {
 		return nil, err
 	}
-	if err := waitFor(ctx, upstream+"/v1/models", 10*time.Second); err != nil {
+	if err := waitFor(ctx, proxy.urls["plain"]+"/v1/models", 10*time.Second); err != nil {
 		return nil, err
 	}
-	proxy, err := l.nginx(ctx, dir, ports[1], ports[0])
-	if err != nil {
+	if gate.pid, gate.key, err = l.gateway(ctx, dir, ports[:3], direct.urls); err != nil {
 		return nil, err
 	}
-	gate, key, err := l.gateway(ctx, dir, ports[2:], upstream)
-	if err != nil {
-		return nil, err
-	}
-	const path = "/v1/chat/completions"
-	l.targets = []target{
-		{name: "direct", url: upstream + path, pid: up},
-		{name: "nginx", url: "http://" + ports[1] + path, pid: proxy},
-		{name: "inventiv", url: "http://" + ports[2] + path, pid: gate, key: key, meter: true},
-	}
+	l.metrics = ports[2]
+	gate.urls[l.tunnelled] = "http://" + ports[0]
+	l.targets = []target{direct, proxy, gate}
 	return l, nil
 }
 
 // nginx starts nginx as a plain streaming proxy: no log, no buffering, pooled
 // upstream connections.
-func (l *lab) nginx(ctx context.Context, dir, listen, upstream string) (int, error) {
+func (l *lab) nginx(ctx context.Context, dir, servers string) (int, error) {
 	conf := filepath.Join(dir, "nginx.conf")
-	text := fmt.Sprintf(`daemon off; worker_processes 2; error_log %[1]s/nginx.log; pid %[1]s/nginx.pid;
-events { worker_connections 8192; }
+	text := fmt.Sprintf(`daemon off; worker_processes 2; worker_rlimit_nofile 65536; error_log %[1]s/nginx.log; pid %[1]s/nginx.pid;
+events { worker_connections 16384; }
 http {
   access_log off; client_max_body_size 64m; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy;
   fastcgi_temp_path %[1]s/fastcgi; uwsgi_temp_path %[1]s/uwsgi; scgi_temp_path %[1]s/scgi;
   keepalive_requests 1000000;
-  upstream up { server %[3]s; keepalive 512; keepalive_requests 1000000; }
-  server {
-    listen %[2]s;
-    location / {
-      proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_buffering off; proxy_request_buffering off;
-    }
-  }
+%[2]s
 }
-`, dir, listen, upstream)
+`, dir, servers)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return 0, fmt.Errorf("write nginx.conf: %w", err)
 	}
-	pid, err := l.launch(ctx, nil, "nginx", "-c", conf, "-p", dir)
-	if err != nil {
-		return 0, err
-	}
-	return pid, waitFor(ctx, "http://"+listen+"/v1/models", 10*time.Second)
+	return l.launch(ctx, "nginx", "-c", conf, "-p", dir)
 }
 
-// gateway starts inventiv's demo on addresses of its own and adds the mock
-// upstream as an endpoint. It returns the process and an API key.
-func (l *lab) gateway(ctx context.Context, dir string, ports []string, upstream string) (int, string, error) {
+// gateway starts inventiv's demo on addresses of its own, with a mock upstream
+// as its agent's engine, and adds the others as endpoints. It returns the
+// process and an API key.
+func (l *lab) gateway(ctx context.Context, dir string, ports []string, endpoints map[string]string) (int, string, error) {
 	data := filepath.Join(dir, "data")
-	pid, err := l.launch(ctx, nil, *bin, "serve", "--demo", "--data-dir", data,
-		"--listen", ports[0], "--agent-listen", ports[1], "--metrics-listen", ports[2])
+	pid, err := l.launch(ctx, *bin, "serve", "--demo", "--data-dir", data,
+		"--listen", ports[0], "--agent-listen", ports[1], "--metrics-listen", ports[2],
+		"--demo-engine-cmd", l.mock+" -addr 127.0.0.1:{port}")
 	if err != nil {
 		return 0, "", err
 	}
@@ -132,14 +156,22 @@ func (l *lab) gateway(ctx context.Context, dir string, ports []string, upstream 
 		}
 		value = strings.Trim(value, `'"`)
 		l.env = append(l.env, name+"="+value)
-		if name == "OPENAI_API_KEY" {
+		switch name {
+		case "OPENAI_API_KEY":
 			key = value
+		case "OPENAI_MODEL":
+			l.tunnelled = value
 		}
 	}
-	if _, err := l.client(ctx, "endpoints", "add", "bench", "--model", "mock", "--url", upstream+"/v1"); err != nil {
+	if l.agent, err = childOf(pid, "agent"); err != nil {
 		return 0, "", err
 	}
-	body := `{"model":"mock","messages":[{"role":"user","content":"ready?"}]}`
+	for model, url := range endpoints {
+		if _, err := l.client(ctx, "endpoints", "add", "bench-"+model, "--model", model, "--url", url+"/v1"); err != nil {
+			return 0, "", err
+		}
+	}
+	body := `{"model":"slow","messages":[{"role":"user","content":"ready?"}]}`
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+ports[0]+"/v1/chat/completions", strings.NewReader(body))
 		if err != nil {
@@ -192,9 +224,8 @@ func (l *lab) stored(ctx context.Context, t target) (int, error) {
 }
 
 // launch starts a process that ends with us.
-func (l *lab) launch(ctx context.Context, env []string, name string, args ...string) (int, error) {
+func (l *lab) launch(ctx context.Context, name string, args ...string) (int, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
@@ -212,6 +243,24 @@ func (l *lab) stop() {
 		_ = cmd.Wait()
 	}
 	l.running = nil
+}
+
+// childOf returns the child of a process that runs a command of inventiv.
+func childOf(pid int, command string) (int, error) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return 0, fmt.Errorf("list processes: %w", err)
+	}
+	for _, task := range tasks {
+		children, _ := os.ReadFile(task)
+		for child := range strings.FieldsSeq(string(children)) {
+			line, _ := os.ReadFile("/proc/" + child + "/cmdline")
+			if words := strings.Split(string(line), "\x00"); len(words) > 1 && words[1] == command {
+				return strconv.Atoi(child)
+			}
+		}
+	}
+	return 0, fmt.Errorf("process %d runs no %s", pid, command)
 }
 
 // freePorts returns n loopback addresses that nobody listens on.

@@ -2,7 +2,7 @@
 // in one run on one machine, and writes the ratios to docs/performance.md.
 //
 // Every process is started by this program on a loopback port of its own: the
-// mock upstream, nginx as a plain proxy, and inventiv with keys, routing and
+// mock upstreams, nginx as a plain proxy, and inventiv with keys, routing and
 // metering on. The targets are interleaved and the best of three passes of each
 // cell is kept, because absolute figures depend on what else the machine does.
 // A cell counts only if every answered request is a stored usage record five
@@ -18,9 +18,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
+	"regexp"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -30,6 +29,7 @@ var (
 	each   = flag.Duration("d", 4*time.Second, "time limit of one cell")
 	out    = flag.String("out", "docs/performance.md", "the report")
 	bin    = flag.String("bin", "bin/inventiv", "the gateway")
+	only   = flag.String("cells", "", "a regular expression; measure only the cells that it matches, and write nothing")
 )
 
 // result is one line of loadgen.
@@ -44,24 +44,52 @@ type result struct {
 	Chunks    int            `json:"chunks"`
 	Done      int            `json:"done"`
 	CPUPer    float64        `json:"cpu_us_per_req"`
+	AgentPer  float64        `json:"other_us_per_req"`
 	PeakMB    int            `json:"peak_mb"`
 	Uncounted int            `json:"-"` // answered but not stored 5 s later
 }
 
+// perChunk returns the CPU of a streamed chunk, in microseconds.
+func (r result) perChunk() float64 { return r.CPUPer * float64(r.OK) / float64(max(1, r.Chunks)) }
+
 // cell is one load shape.
 type cell struct {
 	name   string
+	model  string // plain unless it says otherwise
 	stream bool
-	args   []string
+	conns  int
+	warm   int
+	prompt int
+	once   bool // it takes long, and one pass will do
+	tunnel bool // of the gateway alone: through an agent
 }
 
 var cells = []cell{
-	{name: "chat, c=1", args: []string{"-c", "1", "-warm", "200", "-n", "20000"}},
-	{name: "chat, c=64", args: []string{"-c", "64", "-warm", "500", "-n", "60000"}},
-	{name: "stream of 200 chunks, c=1", stream: true, args: []string{"-stream", "-c", "1", "-warm", "20", "-n", "20000"}},
-	{name: "stream of 200 chunks, c=64", stream: true, args: []string{"-stream", "-c", "64", "-warm", "64", "-n", "20000"}},
-	{name: "stream of 200 chunks, c=256", stream: true, args: []string{"-stream", "-c", "256", "-warm", "256", "-n", "20000"}},
-	{name: "chat, 100 kB prompt, c=8", args: []string{"-c", "8", "-warm", "20", "-n", "20000", "-prompt", "100000"}},
+	{name: "chat, c=1", conns: 1, warm: 200},
+	{name: "chat, c=64", conns: 64, warm: 500},
+	{name: "chat through an agent, c=64", conns: 64, warm: 500, tunnel: true},
+	{name: "chat, 100 kB prompt, c=8", conns: 8, warm: 20, prompt: 100_000},
+	{name: "chat, 1 MB prompt, c=8", conns: 8, warm: 20, prompt: 1_000_000},
+	{name: "stream of 200 chunks, c=1", stream: true, conns: 1, warm: 20},
+	{name: "stream of 200 chunks, c=64", stream: true, conns: 64, warm: 64},
+	{name: "stream of 200 chunks, c=256", stream: true, conns: 256, warm: 256},
+	{name: "stream of 50 chunks every 20 ms, c=64", model: "paced", stream: true, conns: 64, warm: 64},
+	{name: "stream of 10 chunks every second, c=5000", model: "slow", stream: true, conns: 5000, once: true},
+}
+
+func (c cell) args(limit time.Duration) []string {
+	n := 60_000
+	if c.once {
+		n, limit = c.conns, 30*time.Second
+	}
+	args := []string{"-c", strconv.Itoa(c.conns), "-warm", strconv.Itoa(c.warm), "-n", strconv.Itoa(n), "-d", limit.String()}
+	if c.stream {
+		args = append(args, "-stream")
+	}
+	if c.prompt > 0 {
+		args = append(args, "-prompt", strconv.Itoa(c.prompt))
+	}
+	return args
 }
 
 func main() {
@@ -76,6 +104,10 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	wanted, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("read -cells: %w", err)
+	}
 	dir, err := os.MkdirTemp("", "inventiv-bench-")
 	if err != nil {
 		return fmt.Errorf("make a folder: %w", err)
@@ -91,25 +123,42 @@ func run(ctx context.Context) error {
 	defer l.stop()
 
 	best := map[string]map[string]result{} // target, cell
+	for _, t := range l.targets {
+		best[t.name] = map[string]result{}
+	}
 	for pass := range *passes {
 		for _, c := range cells {
+			if !wanted.MatchString(c.name) || c.once && pass > 0 {
+				continue
+			}
 			for _, t := range l.targets {
+				if c.tunnel && !t.meter {
+					continue
+				}
 				r, err := l.measure(ctx, t, c)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", t.name, c.name, err)
 				}
-				fmt.Printf("pass %d  %-28s %-9s %8.0f/s  p99 %7.2f ms  %8.1f µs CPU  %d MB peak\n",
-					pass+1, c.name, t.name, r.PerS, r.P99, r.CPUPer, r.PeakMB)
-				if best[t.name] == nil {
-					best[t.name] = map[string]result{}
-				}
+				fmt.Printf("pass %d  %-42s %-9s %8.0f/s  p50 %7.2f  p99 %7.2f ms  %8.1f µs CPU  %d MB peak\n",
+					pass+1, c.name, t.name, r.PerS, r.P50, r.P99, r.CPUPer, r.PeakMB)
 				if old, seen := best[t.name][c.name]; !seen || better(r, old) {
 					best[t.name][c.name] = r
 				}
 			}
 		}
 	}
-	return write(ctx, best)
+	if *only != "" {
+		return nil
+	}
+	flood, err := l.flood(ctx)
+	if err != nil {
+		return err
+	}
+	profile, err := l.profile(ctx)
+	if err != nil {
+		return err
+	}
+	return write(ctx, best, flood, profile)
 }
 
 // better prefers a cell without loss, then the lower CPU cost, the firmest
@@ -125,13 +174,43 @@ func better(a, b result) bool {
 }
 
 func (l *lab) measure(ctx context.Context, t target, c cell) (result, error) {
-	args := append([]string{"-url", t.url, "-key", t.key, "-model", "mock", "-pid", strconv.Itoa(t.pid), "-d", each.String()}, c.args...)
-	if t.meter {
-		args = append(args, "-alone")
+	model := "plain"
+	if c.model != "" {
+		model = c.model
+	}
+	extra := []string{}
+	if c.tunnel {
+		model = l.tunnelled
+		extra = append(extra, "-other", strconv.Itoa(l.agent))
 	}
 	before, err := l.stored(ctx, t)
 	if err != nil {
 		return result{}, err
+	}
+	r, err := l.load(ctx, t, model, append(extra, c.args(*each)...)...)
+	if err != nil {
+		return r, err
+	}
+	if len(r.Errors) > 0 || r.OK == 0 || c.stream && r.Done != r.OK {
+		return r, fmt.Errorf("not every request was answered whole: %+v", r)
+	}
+	for deadline := time.Now().Add(5 * time.Second); t.meter; time.Sleep(200 * time.Millisecond) {
+		after, err := l.stored(ctx, t)
+		if err != nil {
+			return r, err
+		}
+		if r.Uncounted = r.OK + c.warm - (after - before); r.Uncounted <= 0 || time.Now().After(deadline) {
+			break
+		}
+	}
+	return r, nil
+}
+
+// load runs loadgen once.
+func (l *lab) load(ctx context.Context, t target, model string, args ...string) (result, error) {
+	args = append([]string{"-url", t.urls[model] + "/v1/chat/completions", "-key", t.key, "-model", model, "-pid", strconv.Itoa(t.pid)}, args...)
+	if t.meter {
+		args = append(args, "-alone")
 	}
 	cmd := exec.CommandContext(ctx, l.loadgen, args...)
 	cmd.Stderr = os.Stderr
@@ -143,73 +222,53 @@ func (l *lab) measure(ctx context.Context, t target, c cell) (result, error) {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return result{}, fmt.Errorf("read loadgen's line: %w", err)
 	}
-	if len(r.Errors) > 0 || r.OK == 0 || c.stream && r.Done != r.OK {
-		return r, fmt.Errorf("not every request was answered whole: %s", line)
-	}
-	warm, err := strconv.Atoi(c.args[len(c.args)-index(c.args)])
-	if err != nil {
-		return r, fmt.Errorf("read -warm: %w", err)
-	}
-	for deadline := time.Now().Add(5 * time.Second); t.meter; {
-		after, err := l.stored(ctx, t)
-		if err != nil {
-			return r, err
-		}
-		if r.Uncounted = r.OK + warm - (after - before); r.Uncounted <= 0 || time.Now().After(deadline) {
-			break
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
 	return r, nil
 }
 
-// index returns the distance from the end of args of the value of -warm.
-func index(args []string) int {
-	for i, a := range args {
-		if a == "-warm" {
-			return len(args) - i - 1
-		}
+// flood measures how requests with a good key fare, alone and while ten thousand
+// a second come with a bad one.
+func (l *lab) flood(ctx context.Context) ([2]result, error) {
+	gate := l.targets[len(l.targets)-1]
+	calm := []string{"-c", "8", "-rate", "300", "-n", "100000", "-warm", "50", "-d", each.String()}
+	var r [2]result
+	var err error
+	if r[0], err = l.load(ctx, gate, "plain", calm...); err != nil {
+		return r, err
 	}
-	return 0
+	bad := gate
+	bad.key = invalidKey
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		_, err := l.load(ctx, bad, "plain", "-c", "64", "-rate", "10000", "-n", "1000000", "-d", (*each + 2*time.Second).String())
+		ended <- err
+	}()
+	time.Sleep(time.Second)
+	if r[1], err = l.load(ctx, gate, "plain", calm...); err != nil {
+		return r, err
+	}
+	return r, errors.Join(<-ended)
 }
 
-func write(ctx context.Context, best map[string]map[string]result) error {
-	var b strings.Builder
-	commit, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return fmt.Errorf("ask git for the commit: %w", err)
-	}
-	fmt.Fprintf(&b, `# Performance
+// invalidKey has the form of a key and a checksum that is wrong. One that is well
+// formed and unknown waits for the next read of the keys, up to a second, so that
+// a flood of those is as slow as its connections are many.
+const invalidKey = "sk-inv-0000000000-0000000000000000000000000000000000000000000000000"
 
-`+"`make bench`"+` wrote this page: mock upstream, load generator, nginx and the gateway on the same two shared cores, interleaved,
-best of %d passes. Read the ratios, not the absolute figures. CPU is that of the `+"`serve`"+` process alone (nginx: its workers);
-"added" is over no proxy at all, peak memory is that since the start of the process. The gateway checks keys, routes, and meters every request; nginx does none of it.
-
-Commit %s, %s.
-
-`, *passes, strings.TrimSpace(string(commit)), time.Now().UTC().Format("2006-01-02"))
-	b.WriteString("| load | target | per s | × nginx | CPU µs per request | per chunk | × nginx | added p50 ms | added p99 ms | first token p99 ms | peak MB | usage records missing |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
-	for _, c := range cells {
-		direct, nginx := best["direct"][c.name], best["nginx"][c.name]
-		for _, name := range []string{"direct", "nginx", "inventiv"} {
-			r := best[name][c.name]
-			missing := "–"
-			if name == "inventiv" {
-				missing = strconv.Itoa(max(0, r.Uncounted))
-			}
-			chunk, ttft := "–", "–"
-			if c.stream {
-				chunk = fmt.Sprintf("%.2f", r.CPUPer*float64(r.OK)/float64(max(1, r.Chunks)))
-				ttft = fmt.Sprintf("%.2f", r.TTFTP99)
-			}
-			fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f | %.1f | %s | %.2f | %.2f | %.2f | %s | %d | %s |\n",
-				c.name, name, r.PerS, r.PerS/nginx.PerS, r.CPUPer, chunk, r.CPUPer/nginx.CPUPer,
-				r.P50-direct.P50, r.P99-direct.P99, ttft, r.PeakMB, missing)
-		}
+// profile says where the time of a small request goes.
+func (l *lab) profile(ctx context.Context) (string, error) {
+	gate := l.targets[len(l.targets)-1]
+	ended := make(chan error, 1)
+	go func() {
+		_, err := l.load(ctx, gate, "plain", "-c", "64", "-n", "1000000", "-d", "8s")
+		ended <- err
+	}()
+	time.Sleep(time.Second)
+	text, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-nodecount=14", *bin,
+		"http://"+l.metrics+"/debug/pprof/profile?seconds=5").Output()
+	if err := errors.Join(err, <-ended); err != nil {
+		return "", fmt.Errorf("profile: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(*out), 0o755); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	return errors.Join(os.WriteFile(*out, []byte(b.String()), 0o644))
+	return string(text), nil
 }
