@@ -14,7 +14,7 @@ import (
 )
 
 // firstRead is what is set aside for a body whose size is not told.
-const firstRead = 16 << 10
+const firstRead = smallSpace
 
 // readBody reads the whole body of a request, within the limits. The bytes it
 // takes count as held until release is called, which must be, also after an

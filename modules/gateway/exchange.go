@@ -41,24 +41,8 @@ type exchange struct {
 // serve carries the request out. An error that it returns is still to be sent.
 func (x *exchange) serve() *openai.Error {
 	defer x.release()
-	body, refused := x.readBody()
+	way, to, refused := x.accept()
 	if refused != nil {
-		return refused
-	}
-	if x.head, refused = openai.ParseHead(x.kind, body); refused != nil {
-		return refused
-	}
-	t := x.service.table.Load()
-	way := t.routes[routeKey{x.caller.Organisation, string(x.head.Model)}]
-	if way == nil {
-		return t.noModel(x.caller.Organisation, string(x.head.Model))
-	}
-	to := x.service.pick(way, nil)
-	if to == nil {
-		return sleeps(way)
-	}
-	x.body = x.head.Body(body, nil)
-	if refused := x.open(way, to); refused != nil {
 		return refused
 	}
 	x.service.metrics.inFlight.Inc()
@@ -81,6 +65,29 @@ func (x *exchange) serve() *openai.Error {
 		return nil // nobody is there to be told
 	}
 	return refused
+}
+
+// accept reads the request, finds who is to answer it, and writes its open
+// record. It is apart from serve because its memory need not wait with it.
+func (x *exchange) accept() (*route, *target, *openai.Error) {
+	body, refused := x.readBody()
+	if refused != nil {
+		return nil, nil, refused
+	}
+	if x.head, refused = openai.ParseHead(x.kind, body); refused != nil {
+		return nil, nil, refused
+	}
+	t := x.service.table.Load()
+	way := t.routes[routeKey{x.caller.Organisation, string(x.head.Model)}]
+	if way == nil {
+		return nil, nil, t.noModel(x.caller.Organisation, string(x.head.Model))
+	}
+	to := x.service.pick(way, nil)
+	if to == nil {
+		return nil, nil, sleeps(way)
+	}
+	x.body = x.head.Body(body, nil)
+	return way, to, x.open(way, to)
 }
 
 // mayRetry reports whether another server may be asked: the first one did not

@@ -5,7 +5,7 @@ import "sync"
 // Bodies and answers are read into memory that is used again: small ones, and
 // great ones apart, so that a few of those do not make all of it great.
 const (
-	smallSpace = 16 << 10
+	smallSpace = 8 << 10
 	greatSpace = 1 << 20
 )
 
@@ -43,7 +43,8 @@ func (x *exchange) hold(n int64) bool {
 	return true
 }
 
-// release gives back what hold and space gave.
+// release gives back what hold and space gave. Nothing that was read may be
+// looked at after it.
 func (x *exchange) release() {
 	x.service.held.Add(-x.held)
 	x.held = 0

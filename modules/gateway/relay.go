@@ -64,6 +64,9 @@ func (x *exchange) pass(out *streamWriter, stream *openai.Stream, events []byte)
 	if len(events) == 0 {
 		return nil
 	}
+	if !x.begun {
+		x.release() // nobody is asked again: the request is not needed any more
+	}
 	if err := out.write(events); err != nil && !stream.Done {
 		x.count(stream.Usage, stream.Known, stream.Deltas)
 		return x.gone()

@@ -51,19 +51,27 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused.Write(w, id.String())
 		return
 	}
-	principal, err := s.keys.Check(r.Context(), token)
-	if err != nil {
-		s.keyRefused(r.Context(), err).Write(w, id.String())
+	caller, refused := s.callerOf(r.Context(), token)
+	if refused != nil {
+		refused.Write(w, id.String())
 		return
+	}
+	s.serve(w, r, caller, id)
+}
+
+// callerOf returns whom a key acts for.
+func (s *Service) callerOf(ctx context.Context, token string) (Caller, *openai.Error) {
+	principal, err := s.keys.Check(ctx, token)
+	if err != nil {
+		return Caller{}, s.keyRefused(ctx, err)
 	}
 	if !principal.Scopes.Has(auth.ScopeInference) {
-		(&openai.Error{
+		return Caller{}, &openai.Error{
 			Status: http.StatusForbidden, Type: openai.Permission, Code: "scope_missing",
 			Message: "This API key lacks the scope inference; use one that has it.",
-		}).Write(w, id.String())
-		return
+		}
 	}
-	s.serve(w, r, Caller{Organisation: principal.Organisation, KeyID: principal.KeyID, UserID: principal.UserID}, id)
+	return Caller{Organisation: principal.Organisation, KeyID: principal.KeyID, UserID: principal.UserID}, nil
 }
 
 // ServeAs answers like ServeHTTP for a caller who is known otherwise. The
@@ -88,7 +96,8 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uui
 		s.listModels(w, c.Organisation, strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, modelsPath), "/"), id.String())
 		return
 	}
-	x := exchange{service: s, w: w, r: r, caller: c, id: id, name: id.String(), started: time.Now(), kind: kind}
+	x := new(exchange) // field by field: a literal would be made on the stack first, of which thousands wait
+	x.service, x.w, x.r, x.caller, x.id, x.name, x.started, x.kind = s, w, r, c, id, id.String(), time.Now(), kind
 	if refused := x.serve(); refused != nil {
 		s.metrics.refused(x.code(refused))
 		refused.Write(w, x.name)
