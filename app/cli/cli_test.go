@@ -260,6 +260,7 @@ func TestB42_whatGoesWrongSaysWhatToDo(t *testing.T) {
 	})
 	missing := filepath.Join(t.TempDir(), "missing")
 	noKey := func(c *cli.Config) { c.Environ = []string{"INVENTIV_URL=" + s.URL, "HOME=/nowhere"} }
+	torn := func(c *cli.Config) { c.Environ = append(c.Environ, "INVENTIV_API_KEY=sk-inv-two\nlines") }
 	unknown := func(c *cli.Config) { c.Environ = append(c.Environ, "INVENTIV_APIKEY=x") }
 	for _, c := range []struct {
 		line   string
@@ -280,6 +281,7 @@ func TestB42_whatGoesWrongSaysWhatToDo(t *testing.T) {
 		{"deployments delete x", 2, []string{"nobody is there to be asked", "--yes"}, nil},
 		{"deployments list", 2, []string{"INVENTIV_APIKEY"}, unknown},
 		{"deployments list", 3, []string{"There is no API key", "fix: Set INVENTIV_API_KEY"}, noKey},
+		{"deployments list", 3, []string{"The API key has a line break", "in one line", "code: malformed_api_key"}, torn},
 		{"keys list", 3, []string{"error: It was refused.", "fix: Do this.", "code: key_expired", "request: req-9"}, nil},
 		{"models list", 3, []string{"code: scope_missing"}, nil},
 		{"deployments get nothing", 4, []string{"error: There is no such thing.", "fix: Look.", "code: not_found", "request: req-1"}, nil},

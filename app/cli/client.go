@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -59,6 +60,12 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 		return &Failure{
 			Exit: ExitAuth, Text: "There is no API key to ask with.", Code: "missing_api_key",
 			Fix: "Set INVENTIV_API_KEY or INVENTIV_API_KEY_FILE to a key of scope admin. The demo writes one to demo.env in its data folder: set -a; . DATA_DIR/demo.env",
+		}
+	}
+	if strings.ContainsFunc(c.key, unicode.IsControl) {
+		return &Failure{
+			Exit: ExitAuth, Text: "The API key has a line break or another character that no key has.", Code: "malformed_api_key",
+			Fix: "Copy the whole key again, in one line.",
 		}
 	}
 	address := c.base + "/api/v1" + path
