@@ -144,16 +144,9 @@ func perMillion(e money.EUR, tokens int64) money.EUR {
 type names struct{ keys, people, upstreams map[uuid.UUID]string }
 
 func (p *Console) names(ctx context.Context, a auth.Actor) (n names, err error) {
-	n = names{map[uuid.UUID]string{}, map[uuid.UUID]string{a.UserID: a.Name}, map[uuid.UUID]string{}}
-	if a.Can(auth.KeysOwn) || a.Can(auth.KeysAll) {
-		keys, err := p.Auth.ListKeys(ctx, a)
-		if err != nil {
-			return n, err //nolint:wrapcheck // says enough
-		}
-		for _, k := range keys {
-			n.keys[k.ID] = k.Name
-			n.people[k.OwnerID] = k.Owner
-		}
+	n = names{people: map[uuid.UUID]string{a.UserID: a.Name}, upstreams: map[uuid.UUID]string{}}
+	if n.keys, err = p.Auth.KeyNames(ctx, a); err != nil {
+		return n, err //nolint:wrapcheck // says enough
 	}
 	if a.Can(auth.MembersView) {
 		members, err := p.Auth.Members(ctx, a)
@@ -191,7 +184,7 @@ func (n names) key(key, user uuid.UUID) (name, sub string) {
 	case n.keys[key] != "":
 		return n.keys[key], n.people[user]
 	}
-	return "another person’s key", n.people[user]
+	return "a key that is gone", n.people[user]
 }
 
 func (n names) upstream(id uuid.UUID, endpoint bool) string {

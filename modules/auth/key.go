@@ -162,6 +162,27 @@ func (s *Service) ListKeys(ctx context.Context, actor Actor) ([]Key, error) {
 	return list, nil
 }
 
+// KeyNames names the keys whose usage the actor may see: everybody's with
+// UsageAll, else its own. Who pays for a key may know its name without being
+// able to touch it.
+func (s *Service) KeyNames(ctx context.Context, actor Actor) (map[uuid.UUID]string, error) {
+	owner := &actor.UserID
+	if actor.Can(UsageAll) {
+		owner = nil
+	} else if err := Need(actor, UsageOwn); err != nil {
+		return nil, err
+	}
+	rows, err := s.q().Keys(ctx, authdb.KeysParams{OrganisationID: actor.Organisation, OwnerID: owner})
+	if err != nil {
+		return nil, fmt.Errorf("name API keys: %w", err)
+	}
+	names := make(map[uuid.UUID]string, len(rows))
+	for _, r := range rows {
+		names[r.ID] = r.Name
+	}
+	return names, nil
+}
+
 // RevokeKey ends an API key for good; every process that reaches the database
 // refuses it within three seconds. Revoking it again is not an error. It fails
 // with fault.NotFound for a key that is not there, or that the actor may not
