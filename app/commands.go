@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/cli"
 	"github.com/inventiv-it-for-ai/inventiv/app/config"
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/db"
@@ -28,7 +29,7 @@ const gcPercent = 200
 func (p *process) serveCommand() *cobra.Command {
 	var cfg config.Serve
 	cmd := &cobra.Command{
-		Use: "serve", Short: "Run the control plane, the gateway and the console", Args: cobra.NoArgs,
+		Use: "serve", Short: "Run the control plane, the gateway and the console", Args: cli.Exactly("serve"),
 		Long: "Run the control plane, the gateway and the console in one process.\n\n" +
 			"Without a database URL it runs a PostgreSQL of its own in the data folder.\n" +
 			"With --demo it also makes an organisation, a key and a served model, all on this host.",
@@ -109,7 +110,7 @@ func (p *process) onDatabase(ctx context.Context, cfg config.Store, fn func(*sto
 func (p *process) agentCommand() *cobra.Command {
 	var cfg config.Agent
 	cmd := &cobra.Command{
-		Use: "agent", Short: "Run the daemon of a GPU node, beside its engine", Args: cobra.NoArgs,
+		Use: "agent", Short: "Run the daemon of a GPU node, beside its engine", Args: cli.Exactly("agent"),
 		Long: "Run the daemon of a GPU node. It joins the control plane with a one-time token, runs the engine it is told to,\n" +
 			"reports, and answers the requests that come back through the connections it makes. It opens no port to the network.",
 	}
@@ -120,7 +121,10 @@ func (p *process) agentCommand() *cobra.Command {
 		}
 		id, err := uuid.Parse(cfg.Instance)
 		if err != nil {
-			return usage(fmt.Errorf("%q is not the id of an instance", cfg.Instance))
+			return &config.Error{Problems: []*fault.Error{
+				fault.Newf(fault.Invalid, "INVENTIV_AGENT_INSTANCE is %q, which is not the id of an instance.", cfg.Instance).
+					WithFix("Copy it from inventiv instances get NAME."),
+			}}
 		}
 		return agent.Run(c.Context(), agent.Config{
 			StateDir: cfg.StateDir, Instance: id, Endpoints: cfg.Endpoint, CAFile: cfg.CAFile, TokenFile: cfg.TokenFile, Listen: cfg.Listen,
@@ -131,7 +135,7 @@ func (p *process) agentCommand() *cobra.Command {
 }
 
 func (p *process) migrateCommand() *cobra.Command {
-	parent := &cobra.Command{Use: "migrate", Short: "Bring the database up to this binary, or say how far it is", Args: cobra.NoArgs}
+	parent := group("migrate", "Bring the database up to this binary, or say how far it is")
 	for _, verb := range []struct {
 		name, short string
 		run         func(context.Context, *store) error
@@ -154,7 +158,7 @@ func (p *process) migrateCommand() *cobra.Command {
 		}},
 	} {
 		var cfg config.Store
-		cmd := &cobra.Command{Use: verb.name, Short: verb.short, Args: cobra.NoArgs}
+		cmd := &cobra.Command{Use: verb.name, Short: verb.short, Args: cli.Exactly(verb.name)}
 		reader := config.Register(cmd.Flags(), &cfg)
 		cmd.RunE = func(c *cobra.Command, _ []string) error {
 			if err := p.read(reader); err != nil {
@@ -168,10 +172,10 @@ func (p *process) migrateCommand() *cobra.Command {
 }
 
 func (p *process) dbCommand() *cobra.Command {
-	parent := &cobra.Command{Use: "db", Short: "Find the database", Args: cobra.NoArgs}
+	parent := group("db", "Find the database")
 	var cfg config.Store
 	cmd := &cobra.Command{
-		Use: "url", Short: "Print the connection string in use, with its password if it has one", Args: cobra.NoArgs,
+		Use: "url", Short: "Print the connection string in use, with its password if it has one", Args: cli.Exactly("url"),
 		Long: "Print the connection string in use. For the embedded database it works while inventiv serve runs,\nas the user that runs it: psql \"$(inventiv db url)\".",
 	}
 	reader := config.Register(cmd.Flags(), &cfg)
@@ -194,22 +198,19 @@ func (p *process) dbCommand() *cobra.Command {
 }
 
 func (p *process) adminCommand() *cobra.Command {
-	parent := &cobra.Command{Use: "admin", Short: "Let somebody back in who locked himself out", Args: cobra.NoArgs}
+	parent := group("admin", "Let somebody back in who locked himself out")
 	for _, verb := range []struct{ use, short string }{
 		{"setup-url", "Print a one-time link with which the platform admin chooses a password"},
 		{"reset-password EMAIL", "Print a one-time link with which a user chooses a new password"},
 	} {
 		var cfg config.Serve
-		cmd := &cobra.Command{Use: verb.use, Short: verb.short, Args: cobra.MaximumNArgs(1)}
+		cmd := &cobra.Command{Use: verb.use, Short: verb.short, Args: cli.Exactly(verb.use)}
 		reader := config.Register(cmd.Flags(), &cfg)
 		cmd.RunE = func(c *cobra.Command, args []string) error {
 			if err := p.read(reader); err != nil {
 				return err
 			}
-			email := ""
-			if len(args) > 0 {
-				email = args[0]
-			}
+			email := strings.Join(args, "") // none names the platform admin
 			return p.onLiveDatabase(c.Context(), cfg.Store, func(s *store) error {
 				ring, err := openRing(c.Context(), s.pool, cfg.MasterKeyFile)
 				if err != nil {

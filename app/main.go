@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -65,24 +64,14 @@ func (p *process) report(err error) int {
 	return 1
 }
 
-// usage marks an error as a mistake in the command line.
-func usage(err error) error {
-	text := err.Error()
-	if !strings.HasSuffix(text, "?") {
-		text = strings.TrimSuffix(text, ".") + "."
-	}
-	return &config.Error{Problems: []*fault.Error{fault.New(fault.Invalid, text).WithFix("See --help.")}}
-}
-
 func (p *process) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "inventiv",
 		Short: "A private OpenAI-compatible inference service on rented or owned GPUs",
-		Args:  unknownCommand, SilenceUsage: true, SilenceErrors: true, Version: p.version,
+		Args:  cli.OnlyCommands, SilenceUsage: true, SilenceErrors: true, Version: p.version,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(cli.WrongFlag)
 	root.AddCommand(p.serveCommand(), p.agentCommand(), p.migrateCommand(), p.dbCommand(), p.adminCommand(), p.doctorCommand(), p.versionCommand())
 	root.AddCommand(cli.Commands(cli.Config{
 		Version: p.version, Environ: p.environ, Root: os.Geteuid() == 0, Stdin: os.Stdin, Stdout: p.stdout, Stderr: p.stderr,
@@ -91,16 +80,12 @@ func (p *process) root() *cobra.Command {
 	return root
 }
 
-// unknownCommand refuses what is no command and names the nearest ones.
-func unknownCommand(c *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
+// group returns a command that only has others below it.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cli.OnlyCommands,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	text := fmt.Sprintf("There is no command %q", args[0])
-	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-		text += "; did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return usage(errors.New(text))
 }
 
 // read fills the settings of a command from its flags and the environment.
@@ -117,7 +102,7 @@ func (p *process) read(r *config.Reader) error {
 
 func (p *process) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: cli.Exactly("version"),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(p.stdout, p.version)
 			return err //nolint:wrapcheck // nothing to add

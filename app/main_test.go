@@ -38,7 +38,12 @@ func TestB44_badSettingsAreRefusedWithASentence(t *testing.T) {
 		says string
 	}{
 		"unknown command":            {nil, []string{"sevre"}, 2, "sevre"},
-		"unknown flag":               {nil, []string{"serve", "--lisen", "x"}, 2, "--lisen"},
+		"unknown flag":               {nil, []string{"serve", "--lisen", "x"}, 2, "error: Unknown flag: --lisen.\nfix: See inventiv serve --help."},
+		"unknown command below one":  {nil, []string{"migrate", "statu"}, 2, "Did you mean status?"},
+		"argument of serve":          {nil, append(free, "x"), 2, `"x" is one argument too many`},
+		"argument of doctor":         {nil, []string{"doctor", "x"}, 2, "inventiv doctor."},
+		"argument missing":           {nil, []string{"admin", "reset-password"}, 2, "EMAIL is missing"},
+		"agent of no instance":       {nil, []string{"agent", "--agent-instance", "x", "--agent-endpoint", "127.0.0.1:1"}, 2, "INVENTIV_AGENT_INSTANCE"},
 		"unknown setting":            {[]string{"INVENTIV_LISTNE=x"}, free, 2, "INVENTIV_LISTEN"},
 		"wrong unit":                 {[]string{"INVENTIV_SHUTDOWN_TIMEOUT=30"}, free, 2, "INVENTIV_SHUTDOWN_TIMEOUT"},
 		"database without sslmode":   {[]string{"DATABASE_URL=postgres://u:hunter2@db.example.com/x"}, free, 2, "sslmode"},

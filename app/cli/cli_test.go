@@ -268,7 +268,7 @@ func TestB42_whatGoesWrongSaysWhatToDo(t *testing.T) {
 		says   []string
 		change func(*cli.Config)
 	}{
-		{"deployments lst", 2, []string{`error: There is no verb "lst"`, "fix: Did you mean list"}, nil},
+		{"deployments lst", 2, []string{`error: There is no command "inventiv deployments lst"`, "fix: Did you mean list"}, nil},
 		{"deployments frobnicate", 2, []string{"fix: See inventiv deployments --help."}, nil},
 		{"deployments list --jsn", 2, []string{"error: Unknown flag: --jsn."}, nil},
 		{"deployments list -o yaml", 2, []string{`There is no output "yaml"`, "table or json"}, nil},

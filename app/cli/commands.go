@@ -46,35 +46,49 @@ func (c Config) noun(name, short string) *noun {
 	n := &noun{Config: c}
 	n.cmd = &cobra.Command{
 		Use: name, Short: short, SilenceUsage: true, SilenceErrors: true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return n.fail(unknown(cmd, args[0]))
-		},
+		Args: func(cmd *cobra.Command, args []string) error { return n.fail(OnlyCommands(cmd, args)) },
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	n.cmd.SuggestionsMinimumDistance = 2
-	n.cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return n.fail(mistake(sentence(err.Error()), "See "+cmd.CommandPath()+" --help."))
-	})
+	n.cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return n.fail(WrongFlag(cmd, err)) })
 	n.reader = config.Register(n.cmd.PersistentFlags(), &n.cfg)
 	n.cmd.PersistentFlags().StringVarP(&n.output, "output", "o", "table", "how to write the answer: table or json")
 	return n
 }
 
-// unknown is a verb that there is not.
-func unknown(cmd *cobra.Command, verb string) *Failure {
-	f := mistake(fmt.Sprintf("There is no verb %q for %s.", printable(verb), cmd.Name()), "See "+cmd.CommandPath()+" --help.")
-	if near := cmd.SuggestionsFor(verb); len(near) > 0 {
+// OnlyCommands refuses the arguments of a command that has others below it: what
+// follows it is none of theirs. It names the nearest ones.
+func OnlyCommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	f := mistake(fmt.Sprintf("There is no command %q.", cmd.CommandPath()+" "+printable(args[0])), "See "+cmd.CommandPath()+" --help.")
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		f.Fix = "Did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return f
 }
 
-// sentence makes one of what cobra says.
-func sentence(text string) string {
-	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
+// Exactly returns what refuses the arguments of a command unless they are as
+// many as use names in capitals after the command's own name.
+func Exactly(use string) cobra.PositionalArgs {
+	words := strings.Fields(use)[1:]
+	return func(cmd *cobra.Command, args []string) error {
+		fix := "Write " + strings.Join(append([]string{cmd.CommandPath()}, words...), " ") + "."
+		switch {
+		case len(args) < len(words):
+			return mistake(words[len(args)]+" is missing.", fix)
+		case len(args) > len(words):
+			return mistake(fmt.Sprintf("%q is one argument too many.", printable(args[len(words)])), fix)
+		}
+		return nil
+	}
+}
+
+// WrongFlag makes a sentence of what cobra says about a flag.
+func WrongFlag(cmd *cobra.Command, err error) error {
+	text := err.Error()
+	return mistake(strings.ToUpper(text[:1])+strings.TrimSuffix(text[1:], ".")+".", "See "+cmd.CommandPath()+" --help.")
 }
 
 // call is one run of a verb.
@@ -92,19 +106,10 @@ type call struct {
 // verb adds a verb. use names its arguments in capitals: all are needed, and no
 // more are taken.
 func (n *noun) verb(use, short string, run func(*call) error) *cobra.Command {
-	words := strings.Fields(use)
+	exactly := Exactly(use)
 	cmd := &cobra.Command{
 		Use: use, Short: short, SilenceUsage: true, SilenceErrors: true, ValidArgsFunction: cobra.NoFileCompletions,
-		Args: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case len(args) < len(words)-1:
-				return n.fail(mistake(words[len(args)+1]+" is missing.", "Write "+cmd.Parent().CommandPath()+" "+use+"."))
-			case len(args) > len(words)-1:
-				return n.fail(mistake(fmt.Sprintf("%q is one argument too many.", printable(args[len(words)-1])),
-					"Write "+cmd.Parent().CommandPath()+" "+use+"."))
-			}
-			return nil
-		},
+		Args: func(cmd *cobra.Command, args []string) error { return n.fail(exactly(cmd, args)) },
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		signal.Ignore(syscall.SIGPIPE) // a reader that has seen enough is not an error

@@ -47,7 +47,7 @@ func Doctor(c Config, more ...Check) *cobra.Command {
 	var cfg config.Serve
 	var output string
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Look for what is wrong with this installation", SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
+		Use: "doctor", Short: "Look for what is wrong with this installation", SilenceUsage: true, SilenceErrors: true, Args: Exactly("doctor"),
 		Long: "Look for what is wrong with this installation.\n\nIt takes the settings of serve and changes nothing. Each line says ok, warn or fail; fail ends with exit code 1.",
 	}
 	reader := config.Register(cmd.Flags(), &cfg)
