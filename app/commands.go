@@ -212,6 +212,13 @@ func (p *process) adminCommand() *cobra.Command {
 			}
 			email := strings.Join(args, "") // none names the platform admin
 			return p.onLiveDatabase(c.Context(), cfg.Store, func(s *store) error {
+				switch missing, err := missingMigration(c.Context(), s.pool); {
+				case err != nil:
+					return err
+				case missing != "":
+					return fault.New(fault.Unavailable, "The database is not up to date: it lacks "+missing+".").
+						WithFix("Start inventiv serve, or run inventiv migrate up.")
+				}
 				ring, err := openRing(c.Context(), s.pool, cfg.MasterKeyFile)
 				if err != nil {
 					return err

@@ -63,7 +63,7 @@ func (a *App) runDemo(ctx context.Context, out io.Writer) error {
 // while all of it works.
 func forgetDemo(dataDir string) error {
 	if err := os.Remove(filepath.Join(dataDir, "demo.env")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove the old demo.env: %w", err)
+		return unwritable(dataDir, err)
 	}
 	return nil
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
 	"github.com/inventiv-it-for-ai/inventiv/db"
 	"github.com/inventiv-it-for-ai/inventiv/db/cluster"
-	"github.com/inventiv-it-for-ai/inventiv/migrations"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 )
 
@@ -63,14 +62,11 @@ func checkDatabase(ctx context.Context, cfg config.Serve) cli.Finding {
 		return unwell(err)
 	}
 	defer pool.Close()
-	list, err := db.Migrations(ctx, pool, migrations.FS)
-	if err != nil {
+	switch missing, err := missingMigration(ctx, pool); {
+	case err != nil:
 		return unwell(err)
-	}
-	for _, m := range list {
-		if m.AppliedAt.IsZero() {
-			return cli.Finding{Health: cli.Warn, Text: "It answers, but " + m.Name + " is not applied.", Fix: "Start inventiv serve, or run inventiv migrate up."}
-		}
+	case missing != "":
+		return cli.Finding{Health: cli.Warn, Text: "It answers, but " + missing + " is not applied.", Fix: "Start inventiv serve, or run inventiv migrate up."}
 	}
 	if named, err := auth.KeyringNamed(ctx, pool); err != nil {
 		return unwell(err)

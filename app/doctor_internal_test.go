@@ -56,4 +56,9 @@ func TestCheckDatabase_table(t *testing.T) {
 	if f := look(url, present); f.Health != cli.Warn || !strings.Contains(f.Fix, "migrate up") {
 		t.Errorf("a migration missing: %+v", f)
 	}
+	var said strings.Builder
+	env := []string{"HOME=" + dir, "INVENTIV_DATABASE_URL=" + url, "INVENTIV_DATA_DIR=" + dir}
+	if exit := Main("test", []string{"admin", "setup-url"}, env, &said, &said); exit != 1 || !strings.Contains(said.String(), "migrate up") {
+		t.Errorf("a link from a database that lacks a migration: exit %d, %s", exit, &said)
+	}
 }

@@ -50,6 +50,8 @@ func TestB44_badSettingsAreRefusedWithASentence(t *testing.T) {
 		"database that is not there": {[]string{"DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x?sslmode=disable"}, append(free, "--data-dir", t.TempDir()), 1, "127.0.0.1"},
 		"port in use":                {nil, append(free[:1:1], "--data-dir", t.TempDir(), "--listen", taken.Addr().String()), 1, taken.Addr().String()},
 		"data folder that is a file": {nil, append(free, "--data-dir", filepath.Join(file, "x")), 1, file},
+		"demo below a file":          {nil, append(free, "--demo", "--data-dir", filepath.Join(file, "x")), 1, "cannot be written.\nfix: Name another one"},
+		"no database to work on":     {nil, []string{"admin", "setup-url", "--data-dir", t.TempDir()}, 1, "There is no database in"},
 		"provider that is not here":  {nil, append(free, "--data-dir", t.TempDir(), "--providers", "scaleway"), 1, "scaleway"},
 	} {
 		t.Run(name, func(t *testing.T) {

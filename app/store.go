@@ -96,6 +96,18 @@ func openRing(ctx context.Context, pool *pgxpool.Pool, path string) (*keyring.Ri
 	return ring, nil
 }
 
+// missingMigration returns the name of the first migration of this binary that a
+// database lacks, or "".
+func missingMigration(ctx context.Context, pool *pgxpool.Pool) (string, error) {
+	list, err := db.Migrations(ctx, pool, migrations.FS)
+	for _, m := range list {
+		if m.AppliedAt.IsZero() {
+			return m.Name, err //nolint:wrapcheck // a sentence for people
+		}
+	}
+	return "", err //nolint:wrapcheck // a sentence for people
+}
+
 // close ends the pool and the embedded database, also when ctx has ended.
 func (s *store) close(ctx context.Context) error {
 	if s.pool != nil {
@@ -122,8 +134,12 @@ func makeDataDir(dir string) error {
 	if err == nil {
 		return nil
 	}
+	return unwritable(dir, err)
+}
+
+func unwritable(dir string, cause error) error {
 	return fault.Newf(fault.Invalid, "The data folder %s cannot be written.", dir).
-		WithFix("Name another one with --data-dir, or give this user the right to write there.").WithField("DATA_DIR").WithCause(err)
+		WithFix("Name another one with --data-dir, or give this user the right to write there.").WithField("DATA_DIR").WithCause(cause)
 }
 
 // embeddedURL is the connection string of the embedded database that runs now.
@@ -132,14 +148,18 @@ func embeddedURL(cfg config.Store) (string, error) {
 }
 
 // onLiveDatabase runs fn with the database of the settings, which a running
-// serve may be using: the embedded one is asked as it is, and started only when
-// nobody has.
+// serve may be using: the embedded one is asked as it is, started only when
+// nobody has, and never made, since its folder may be the wrong one.
 func (p *process) onLiveDatabase(ctx context.Context, cfg config.Store, fn func(*store) error) error {
 	if cfg.DatabaseURL.Reveal() != "" {
 		return p.onDatabase(ctx, cfg, fn)
 	}
 	url, err := embeddedURL(cfg)
 	if err != nil {
+		if _, err := os.Stat(filepath.Join(cfg.DataDir, "pg")); errors.Is(err, os.ErrNotExist) {
+			return fault.Newf(fault.NotFound, "There is no database in %s.", cfg.DataDir).
+				WithFix("Name the folder or the database that serve uses, with --data-dir or INVENTIV_DATABASE_URL; serve makes a new one.")
+		}
 		return p.onDatabase(ctx, cfg, fn)
 	}
 	pool, err := db.Open(ctx, url, db.Options{MaxConns: 2})
