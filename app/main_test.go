@@ -52,7 +52,7 @@ func TestB44_badSettingsAreRefusedWithASentence(t *testing.T) {
 		"data folder that is a file": {nil, append(free, "--data-dir", filepath.Join(file, "x")), 1, file},
 		"demo below a file":          {nil, append(free, "--demo", "--data-dir", filepath.Join(file, "x")), 1, "cannot be written.\nfix: Name another one"},
 		"no database to work on":     {nil, []string{"admin", "setup-url", "--data-dir", t.TempDir()}, 1, "There is no database in"},
-		"provider that is not here":  {nil, append(free, "--data-dir", t.TempDir(), "--providers", "scaleway"), 1, "scaleway"},
+		"provider that is not here":  {nil, append(free, "--data-dir", t.TempDir(), "--providers", "scaleway"), 2, "Use mock."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,7 +3,7 @@
 # and METRICS_LISTEN, so that runs never meet.
 e2e=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 binary=${E2E_BINARY:-$e2e/../bin/inventiv}
-for name in $(compgen -e | grep -E '^(INVENTIV_|SCW_|OPENAI_|DATABASE_URL$)'); do unset "$name"; done
+for name in $(compgen -e | grep -E '^(INVENTIV_|OPENAI_|DATABASE_URL$)'); do unset "$name"; done
 
 data=$(mktemp -d "${TMPDIR:-/tmp}/inventiv-e2e.XXXXXX")
 chmod 755 "$data" # the database's user has to pass when we are root

@@ -50,12 +50,8 @@ type Serve struct {
 	AllowedHosts   List     `env:"INVENTIV_ALLOWED_HOSTS" help:"further host names to answer to"`
 	TrustedProxies Networks `env:"INVENTIV_TRUSTED_PROXIES" help:"addresses or networks whose X-Forwarded headers are believed"`
 
-	Providers   List   `env:"INVENTIV_PROVIDERS" help:"where machines come from: scaleway, ssh, mock" shown:"what has credentials"`
-	MockDir     string `env:"INVENTIV_MOCK_DIR" help:"folder of the mock provider" shown:"DATA_DIR/mock"`
-	SCWAccess   string `env:"SCW_ACCESS_KEY" help:"Scaleway access key"`
-	SCWSecret   Secret `env:"SCW_SECRET_KEY" secret:"true" help:"the Scaleway secret key"`
-	SCWProject  string `env:"SCW_DEFAULT_PROJECT_ID" help:"Scaleway project"`
-	SCWEndpoint string `env:"SCW_API_URL" help:"address of Scaleway's API"`
+	Providers List   `env:"INVENTIV_PROVIDERS" help:"where machines come from; this version knows mock" shown:"mock with --demo, else none"`
+	MockDir   string `env:"INVENTIV_MOCK_DIR" help:"folder of the mock provider" shown:"DATA_DIR/mock"`
 
 	MaxBody         Size          `env:"INVENTIV_MAX_BODY" envDefault:"32MiB" help:"largest request body on /v1"`
 	ShutdownTimeout time.Duration `env:"INVENTIV_SHUTDOWN_TIMEOUT" envDefault:"30s" help:"how long open answers may take to end at a stop"`

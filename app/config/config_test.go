@@ -91,7 +91,7 @@ func TestRead_flagBeatsEnvironmentBeatsDefault(t *testing.T) {
 	t.Parallel()
 	var s config.Serve
 	eff, err := read(t, &s,
-		[]string{"--listen", ":9000", "--demo", "--providers", "mock", "--providers", "ssh"},
+		[]string{"--listen", ":9000", "--demo", "--providers", "mock", "--providers", "mock"},
 		[]string{"INVENTIV_LISTEN=127.0.0.1:7000", "INVENTIV_METRICS_LISTEN=127.0.0.1:0", "INVENTIV_PUBLIC_URL="})
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func TestRead_flagBeatsEnvironmentBeatsDefault(t *testing.T) {
 		"INVENTIV_METRICS_LISTEN": "127.0.0.1:0 (environment)",
 		"INVENTIV_AGENT_LISTEN":   "127.0.0.1:8443 (default)",
 		"INVENTIV_DEMO":           "true (flag)",
-		"INVENTIV_PROVIDERS":      "mock,ssh (flag)",
+		"INVENTIV_PROVIDERS":      "mock,mock (flag)",
 		"INVENTIV_PUBLIC_URL":     " (default)",
 	} {
 		if got := origin(t, eff, name); got != want {
@@ -122,7 +122,6 @@ func TestRead_everyTypeReadsWhatItShould(t *testing.T) {
 		"INVENTIV_ADMIN_EMAIL= Ada@Example.ORG",
 		"INVENTIV_LOG_LEVEL=WARN",
 		"INVENTIV_DATA_DIR=relative",
-		"SCW_ACCESS_KEY=SCWXXX",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -131,8 +130,8 @@ func TestRead_everyTypeReadsWhatItShould(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprint(s.TrustedProxies, s.AllowedHosts, int64(s.MaxBody), s.ShutdownTimeout, s.PublicURL, s.AdminEmail, s.Level, s.SCWAccess)
-	want := "10.0.0.5/32,192.168.1.0/24,fd00::1/128a.example,b.example2000000 1m30shttps://inventiv.exampleada@example.orgwarnSCWXXX"
+	got := fmt.Sprint(s.TrustedProxies, s.AllowedHosts, int64(s.MaxBody), s.ShutdownTimeout, s.PublicURL, s.AdminEmail, s.Level)
+	want := "10.0.0.5/32,192.168.1.0/24,fd00::1/128a.example,b.example2000000 1m30shttps://inventiv.exampleada@example.orgwarn"
 	if strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(want, " ", "") {
 		t.Errorf("read %s", got)
 	}
@@ -183,7 +182,7 @@ func TestRead_B44_refusals(t *testing.T) {
 		"number range":    {env: "INVENTIV_DATABASE_POOL=0", want: []string{"4 to 1000"}},
 		"bool":            {env: "INVENTIV_DEMO=yes please", want: []string{"neither true nor false"}},
 		"choice":          {env: "INVENTIV_LOG_FORMAT=jsn", want: []string{"Did you mean json?"}},
-		"provider":        {env: "INVENTIV_PROVIDERS=scaleway,mok", want: []string{`"mok"`, "Did you mean mock?"}},
+		"provider":        {env: "INVENTIV_PROVIDERS=mock,mok", want: []string{`"mok"`, "Did you mean mock?"}},
 		"proxy":           {env: "INVENTIV_TRUSTED_PROXIES=proxy.local", want: []string{`"proxy.local"`, "192.168.0.0/24"}},
 		"host":            {env: "INVENTIV_ALLOWED_HOSTS=https://a.example", want: []string{"INVENTIV_ALLOWED_HOSTS", "plain names"}},
 		"public URL":      {env: "INVENTIV_PUBLIC_URL=inventiv.example", want: []string{"INVENTIV_PUBLIC_URL", "https://"}},
@@ -333,14 +332,14 @@ func TestSecrets_areNeverShown(t *testing.T) {
 	} {
 		var s config.Serve
 		eff, err := read(t, &s, []string{"--admin-password-file", file},
-			[]string{"INVENTIV_DATABASE_URL=" + url, "SCW_SECRET_KEY=" + hidden})
+			[]string{"INVENTIV_DATABASE_URL=" + url})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.AdminPassword.Reveal() != hidden || s.SCWSecret.Reveal() != hidden || s.DatabaseURL.Reveal() != url {
+		if s.AdminPassword.Reveal() != hidden || s.DatabaseURL.Reveal() != url {
 			t.Fatal("the secrets were not read")
 		}
-		asJSON, err := json.Marshal([]any{s.AdminPassword, s.SCWSecret, s.DatabaseURL})
+		asJSON, err := json.Marshal([]any{s.AdminPassword, s.DatabaseURL})
 		if err != nil {
 			t.Fatal(err)
 		}

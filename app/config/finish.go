@@ -46,7 +46,6 @@ func (s *Serve) finish(r *reading) {
 	r.listen("INVENTIV_METRICS_LISTEN", s.MetricsListen)
 	r.endpoints("INVENTIV_AGENT_ENDPOINT", s.AgentEndpoint)
 	r.site("INVENTIV_PUBLIC_URL", &s.PublicURL)
-	r.site("SCW_API_URL", &s.SCWEndpoint)
 	for _, host := range s.AllowedHosts {
 		if strings.ContainsAny(host, "/@ *") {
 			r.wrong("INVENTIV_ALLOWED_HOSTS", fmt.Sprintf("holds %q, which is not a host name", host),
@@ -54,7 +53,7 @@ func (s *Serve) finish(r *reading) {
 		}
 	}
 	for i := range s.Providers {
-		r.oneOf("INVENTIV_PROVIDERS", &s.Providers[i], "scaleway", "ssh", "mock")
+		r.oneOf("INVENTIV_PROVIDERS", &s.Providers[i], "mock")
 	}
 	derive(&s.MockDir, filepath.Join(s.DataDir, "mock"))
 	r.absolute("INVENTIV_MOCK_DIR", &s.MockDir)

@@ -83,9 +83,6 @@ type Reader struct {
 func Register(flags *pflag.FlagSet, into Settings) *Reader {
 	r := &Reader{into: into, list: settingsOf(into), flags: flags}
 	for _, s := range r.list {
-		if s.flag == "" {
-			continue
-		}
 		flags.Var(&rawFlag{setting: s, text: s.shownDefault()}, s.flag, s.usage())
 		if s.field.Kind() == reflect.Bool {
 			flags.Lookup(s.flag).NoOptDefVal = "true"
@@ -178,7 +175,7 @@ func (r *reading) unreadable() {
 
 // lookup returns the text of s from the strongest origin that has one.
 func (r *reading) lookup(s setting, flags *pflag.FlagSet) (string, bool) {
-	if f := flags.Lookup(s.flag); f != nil && f.Changed {
+	if f := flags.Lookup(s.flag); f.Changed {
 		r.origins[s.name] = OriginFlag
 		if s.secret {
 			return r.secretFile(s, "--"+s.flag, f.Value.String())

@@ -15,7 +15,7 @@ const prefix = "INVENTIV_"
 // setting is one declared field.
 type setting struct {
 	name, alias   string // in the environment
-	flag          string // without the dashes; empty when there is none
+	flag          string // without the dashes
 	goName        string
 	help          string
 	fallback      string // default
@@ -45,9 +45,6 @@ func collect(v reflect.Value, list *[]setting) {
 		s.flag = flagName(s.name)
 		if s.secret {
 			s.flag += "-file"
-		}
-		if !strings.HasPrefix(s.name, prefix) {
-			s.flag = "" // the provider SDK's own names are known by their own documents
 		}
 		*list = append(*list, s)
 	}
@@ -145,11 +142,9 @@ func knownNames() []string {
 	var names []string
 	for _, c := range commands() {
 		for _, s := range settingsOf(c) {
-			if s.flag != "" {
-				names = append(names, s.name)
-				if s.secret {
-					names = append(names, s.name+"_FILE")
-				}
+			names = append(names, s.name)
+			if s.secret {
+				names = append(names, s.name+"_FILE")
 			}
 		}
 	}
