@@ -59,7 +59,7 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 	if c.key == "" {
 		return &Failure{
 			Exit: ExitAuth, Text: "There is no API key to ask with.", Code: "missing_api_key",
-			Fix: "Set INVENTIV_API_KEY or INVENTIV_API_KEY_FILE to a key of scope admin. The demo writes one to demo.env in its data folder: set -a; . DATA_DIR/demo.env",
+			Fix: "Set INVENTIV_API_KEY or INVENTIV_API_KEY_FILE to a key of scope admin. The demo writes one to demo.env in its data folder: . DATA_DIR/demo.env",
 		}
 	}
 	if strings.ContainsFunc(c.key, unicode.IsControl) {

@@ -41,8 +41,8 @@ func (c Config) deployments() *cobra.Command {
 	scale.Flags().IntVar(&low, "min", 1, "fewest replicas")
 	scale.Flags().IntVar(&high, "max", 0, "most replicas; the same as --min when it is left out")
 	n.names(scale, "/deployments", "name")
-	n.act("stop", "NAME", "End all replicas and keep the deployment", "/deployments", "/deployments", deploymentColumns)
-	n.act("start", "NAME", "Let a stopped deployment have its replicas again", "/deployments", "/deployments", deploymentColumns)
+	n.act("stop", "End all replicas and keep the deployment", "/deployments", deploymentColumns)
+	n.act("start", "Let a stopped deployment have its replicas again", "/deployments", deploymentColumns)
 	n.remove("delete", "NAME", "End all replicas and forget the deployment", "/deployments", "name", "delete the deployment")
 	return n.cmd
 }
@@ -140,7 +140,7 @@ func (c Config) instances() *cobra.Command {
 		{"cordon", "Keep new requests away from an instance"},
 		{"uncordon", "Let requests reach an instance again"},
 	} {
-		n.act(v[0], "NAME", v[1], "/instances", "/instances", instanceColumns)
+		n.act(v[0], v[1], "/instances", instanceColumns)
 	}
 	n.logs()
 	n.names(n.verb("metrics NAME", "Requests and tokens of an instance", func(c *call) error {

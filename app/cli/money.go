@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -157,7 +158,7 @@ func (p printer) some(columns []column, rows []row, shown int) error {
 		if _, err := io.WriteString(p.w, separator); err != nil {
 			return err
 		}
-		text, err := compact(r)
+		text, err := json.Marshal(r)
 		if err != nil {
 			return err
 		}

@@ -27,15 +27,15 @@ func (n *noun) list(short, path string, columns []column) {
 	n.verb("list", short, func(c *call) error { return c.show(path, nil, columns) })
 }
 
-// act adds a verb that posts to a thing and shows what has become of it.
-func (n *noun) act(name, arg, short, base, lists string, columns []column) {
-	n.names(n.verb(name+" "+arg, short, func(c *call) error {
+// act adds a verb that posts to a thing below base and shows what has become of it.
+func (n *noun) act(name, short, base string, columns []column) {
+	n.names(n.verb(name+" NAME", short, func(c *call) error {
 		var answer row
 		if err := c.post(base+path(c.args[0], name), nil, &answer); err != nil {
 			return err
 		}
 		return c.one(columns, answer)
-	}), lists, "name")
+	}), base, "name")
 }
 
 // remove adds a verb that ends a thing after asking.

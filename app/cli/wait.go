@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -12,14 +11,6 @@ import (
 
 // pause is between two looks at something that is waited for.
 const pause = 400 * time.Millisecond
-
-func compact(v any) ([]byte, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return nil, fmt.Errorf("write the answer: %w", err)
-	}
-	return text, nil
-}
 
 // watch shows the steps of a deployment's instances, on standard error, until it
 // has as many replicas as it wants, at least one. It fails when nobody believes

@@ -98,26 +98,6 @@ func (r *Router) GET(path string, p Policy, h echo.HandlerFunc) {
 	r.Handle(http.MethodGet, path, p, h)
 }
 
-// POST adds a route that changes something.
-func (r *Router) POST(path string, p Policy, h echo.HandlerFunc) {
-	r.Handle(http.MethodPost, path, p, h)
-}
-
-// PUT adds a route that replaces something.
-func (r *Router) PUT(path string, p Policy, h echo.HandlerFunc) {
-	r.Handle(http.MethodPut, path, p, h)
-}
-
-// PATCH adds a route that changes a part of something.
-func (r *Router) PATCH(path string, p Policy, h echo.HandlerFunc) {
-	r.Handle(http.MethodPatch, path, p, h)
-}
-
-// DELETE adds a route that ends something.
-func (r *Router) DELETE(path string, p Policy, h echo.HandlerFunc) {
-	r.Handle(http.MethodDelete, path, p, h)
-}
-
 // Handle adds a route for any method. Paths have parameters as in
 // "/instances/:id".
 func (r *Router) Handle(method, path string, p Policy, h echo.HandlerFunc) {

@@ -90,14 +90,14 @@ func TestHandler_refusesRoutesWithoutPolicy(t *testing.T) {
 		want string
 	}{
 		"no policy":  {func(r *web.Router) { r.GET("/a", nil, ok) }, "route GET /a has no policy"},
-		"no handler": {func(r *web.Router) { r.POST("/b", open, nil) }, "route POST /b has no handler"},
+		"no handler": {func(r *web.Router) { r.Handle(http.MethodPost, "/b", open, nil) }, "route POST /b has no handler"},
 		"twice": {func(r *web.Router) {
 			r.GET("/c", open, ok)
 			r.GET("/c", members, ok)
 		}, "route GET /c"},
 		"both named": {func(r *web.Router) {
 			r.GET("/d", nil, ok)
-			r.PUT("/e", nil, ok)
+			r.Handle(http.MethodPut, "/e", nil, ok)
 		}, "route PUT /e has no policy"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,8 +122,8 @@ func TestRouter_servesAndLists(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.GET("/things/:id", members, ok)
-	r.PATCH("/things/:id", members, ok)
-	r.DELETE("/things/:id", members, ok)
+	r.Handle(http.MethodPatch, "/things/:id", members, ok)
+	r.Handle(http.MethodDelete, "/things/:id", members, ok)
 	h, err := r.Handler()
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +237,7 @@ func TestErrors_pagesThatNeedASessionRedirect(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(r *web.Router) {
 		r.GET("/usage", members, ok)
-		r.POST("/usage", members, ok)
+		r.Handle(http.MethodPost, "/usage", members, ok)
 	})
 	rec := s.do("GET", "/usage?by=model", "", "Accept", "text/html")
 	if rec.Code != 303 || rec.Header().Get("Location") != "/login?return=%2Fusage%3Fby%3Dmodel" {
@@ -361,7 +361,7 @@ func TestCrossOrigin_table(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(r *web.Router) {
 		r.GET("/api/v1/x", open, ok)
-		r.POST("/api/v1/x", open, ok)
+		r.Handle(http.MethodPost, "/api/v1/x", open, ok)
 	})
 	for name, c := range map[string]struct {
 		method  string
@@ -399,7 +399,7 @@ func TestReadJSON_B08_B21_refusals(t *testing.T) {
 		Engine engine `json:"engine"`
 	}
 	s := newSite(t, func(r *web.Router) {
-		r.POST("/api/v1/x", open, func(c *echo.Context) error {
+		r.Handle(http.MethodPost, "/api/v1/x", open, func(c *echo.Context) error {
 			var v request
 			if err := web.ReadJSON(c, &v); err != nil {
 				return err
@@ -450,7 +450,7 @@ func TestAccessLog_keepsSecretsOut(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(r *web.Router) {
 		r.GET("/setup/:ticket", open, ok)
-		r.POST("/keys", open, ok)
+		r.Handle(http.MethodPost, "/keys", open, ok)
 	})
 	s.do("GET", "/setup/one-time-secret?token=query-secret", "")
 	s.do("GET", "/mistyped/one-time-secret?token=query-secret", "")
