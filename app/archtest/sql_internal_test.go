@@ -92,7 +92,7 @@ func TestMigrations_belongToOneModule(t *testing.T) {
 func TestGo_holdsNoSQL(t *testing.T) {
 	t.Parallel()
 	for _, s := range sources(t) {
-		if s.test || s.generated || below(s.pkg, "db") || below(s.pkg, "app/apptest") {
+		if s.test || s.generated || below(s.pkg, "db") {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
