@@ -1,5 +1,5 @@
-# `make run` and `make test` do everything on a bare machine that has Go, Node
-# and make; scripts/need.sh provides the rest or says what is missing.
+# `make run` and `make test` do everything on a bare machine that has Go and make
+# (e2e wants Node, too); scripts/need.sh provides the rest or says what is missing.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
@@ -21,6 +21,7 @@ run: build ## Build and start the demo (ARGS="--listen 127.0.0.1:9000" adds flag
 	@exec bin/inventiv serve --demo $(ARGS)
 
 build: ## Build bin/inventiv
+	@./scripts/need.sh go
 	@go build $(BUILD) -o bin/inventiv .
 
 test: build ## Run every Go test (no browser)
@@ -51,7 +52,7 @@ race: ## Run every Go test under the race detector
 	CGO_ENABLED=1 go test -race -p 2 ./...
 
 e2e: build ## Use a running demo with the official SDKs and a real browser
-	@./scripts/need.sh postgresql chromium
+	@./scripts/need.sh npm postgresql chromium
 	./e2e/run.sh
 
 bench: build ## Measure next to nginx and write docs/performance.md

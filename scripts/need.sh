@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that programs from other packages are there: need.sh postgresql nginx
 # Says nothing when they are, one line when it installs them, and one sentence
-# when it cannot.
+# when it cannot. Go and Node are never installed: distributions have them too old.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -20,7 +20,12 @@ has() {
 
 missing=
 for name in "$@"; do
-  has "$name" || missing="$missing $name"
+  has "$name" && continue
+  case $name in
+    go) echo "Go is missing. Install Go 1.26 or newer from https://go.dev/dl, then run make again." >&2; exit 1 ;;
+    npm) echo "Node is missing. Install Node 20 or newer, with npm, from https://nodejs.org, then run make again." >&2; exit 1 ;;
+  esac
+  missing="$missing $name"
 done
 [ -z "$missing" ] && exit 0
 
