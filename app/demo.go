@@ -59,8 +59,8 @@ func (a *App) runDemo(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-// forgetDemo removes the demo.env of the last start: the file is there only
-// while all of it works.
+// forgetDemo removes the demo.env of the last start, so that whoever waits for
+// the file waits for this one.
 func forgetDemo(dataDir string) error {
 	if err := os.Remove(filepath.Join(dataDir, "demo.env")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return unwritable(dataDir, err)

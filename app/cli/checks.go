@@ -84,10 +84,13 @@ func checkData(_ context.Context, cfg config.Serve) Finding {
 }
 
 func bytesText(n int64) string {
-	if n >= 1<<30 {
+	switch {
+	case n >= 1<<30:
 		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 	}
-	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	return fmt.Sprintf("%d KiB", (n+1023)>>10)
 }
 
 func checkMasterKey(_ context.Context, cfg config.Serve) Finding {
@@ -131,7 +134,7 @@ func checkSpool(_ context.Context, cfg config.Serve) Finding {
 			Fix: "See whether the database can be written; nothing is lost meanwhile.",
 		}
 	}
-	return good("%s of usage are kept.", bytesText(size))
+	return good("It holds %s.", bytesText(size))
 }
 
 // patience is how long a listener may take to answer a check.
