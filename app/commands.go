@@ -204,34 +204,41 @@ func (p *process) adminCommand() *cobra.Command {
 		{"reset-password EMAIL", "Print a one-time link with which a user chooses a new password"},
 	} {
 		var cfg config.Serve
-		cmd := &cobra.Command{Use: verb.use, Short: verb.short, Args: cli.Exactly(verb.use)}
+		cmd := &cobra.Command{
+			Use: verb.use, Short: verb.short, Args: cli.Exactly(verb.use),
+			Long: verb.short + ".\n\nGive it the settings of serve: the link begins with --public-url, or else with --listen.",
+		}
 		reader := config.Register(cmd.Flags(), &cfg)
 		cmd.RunE = func(c *cobra.Command, args []string) error {
 			if err := p.read(reader); err != nil {
 				return err
 			}
-			email := strings.Join(args, "") // none names the platform admin
 			return p.onLiveDatabase(c.Context(), cfg.Store, func(s *store) error {
-				switch missing, err := missingMigration(c.Context(), s.pool); {
-				case err != nil:
-					return err
-				case missing != "":
-					return fault.New(fault.Unavailable, "The database is not up to date: it lacks "+missing+".").
-						WithFix("Start inventiv serve, or run inventiv migrate up.")
-				}
-				ring, err := openRing(c.Context(), s.pool, cfg.MasterKeyFile)
-				if err != nil {
-					return err
-				}
-				token, address, err := auth.New(s.pool, ring, slog.New(slog.DiscardHandler), auth.Options{}).SetupLink(c.Context(), email)
-				if err != nil {
-					return err //nolint:wrapcheck // a sentence for people
-				}
-				fmt.Fprintf(p.stdout, "%s chooses a password, once and soon, at\n\n  %s/setup/%s\n", address, cfg.Site(cfg.Listen), token)
-				return nil
+				return p.printLink(c.Context(), s, cfg, strings.Join(args, "")) // none names the platform admin
 			})
 		}
 		parent.AddCommand(cmd)
 	}
 	return parent
+}
+
+// printLink makes a one-time link for a user, or the platform admin, and prints it.
+func (p *process) printLink(ctx context.Context, s *store, cfg config.Serve, email string) error {
+	switch missing, err := missingMigration(ctx, s.pool); {
+	case err != nil:
+		return err
+	case missing != "":
+		return fault.New(fault.Unavailable, "The database is not up to date: it lacks "+missing+".").
+			WithFix("Start inventiv serve, or run inventiv migrate up.")
+	}
+	ring, err := openRing(ctx, s.pool, cfg.MasterKeyFile)
+	if err != nil {
+		return err
+	}
+	token, address, err := auth.New(s.pool, ring, slog.New(slog.DiscardHandler), auth.Options{}).SetupLink(ctx, email)
+	if err != nil {
+		return err //nolint:wrapcheck // a sentence for people
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s chooses a password, once and soon, at\n\n  %s/setup/%s\n", address, cfg.Site(cfg.Listen), token)
+	return err //nolint:wrapcheck // nothing to add
 }

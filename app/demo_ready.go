@@ -141,7 +141,7 @@ func askModel(ctx context.Context, command, log string) (string, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
-		return "", failed("does not start", err)
+		return "", failed("does not start: "+err.Error(), err)
 	}
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = cmd.Wait() }()
