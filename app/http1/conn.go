@@ -40,6 +40,8 @@ type conn struct {
 	idle    bool // no byte of a request has come
 	leaving bool // no further request
 
+	asked bool // a first request was waited for
+
 	in  []byte // read and not used yet, in buf
 	buf []byte
 
@@ -141,9 +143,10 @@ func (c *conn) await() (int, bool) {
 		c.in = c.buf[:0]
 	}
 	limit := time.Now().Add(cfg.IdleTimeout)
-	if len(c.in) > 0 {
+	if len(c.in) > 0 || !c.asked {
 		limit = time.Now().Add(cfg.HeaderTimeout)
 	}
+	c.asked = true
 	for {
 		if len(c.in) > 0 {
 			switch v, n := c.head.parse(c.in, cfg.Mine); v {

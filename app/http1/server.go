@@ -18,7 +18,7 @@ type Config struct {
 	Mine func(path string) bool
 	Log  *slog.Logger
 
-	HeaderTimeout time.Duration // for the head of a request, from its first byte
+	HeaderTimeout time.Duration // for the head of a request, from its first byte; of the first one, from the beginning
 	IdleTimeout   time.Duration // between two requests
 }
 
