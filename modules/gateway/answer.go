@@ -11,8 +11,6 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
-var jsonType = []string{"application/json"} //nolint:gochecknoglobals // constant, written by nobody
-
 // answer relays an answer that is no stream: read whole, checked, metered, sent.
 func (x *exchange) answer(res *upstream.Answer) *openai.Error {
 	text, refused := x.readAnswer(res)
@@ -32,7 +30,7 @@ func (x *exchange) answer(res *upstream.Answer) *openai.Error {
 	h["Content-Type"] = jsonType
 	h["X-Request-Id"] = []string{x.name}
 	x.begun = true
-	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.service.limits.write))
+	_ = x.control.SetWriteDeadline(time.Now().Add(x.service.limits.write))
 	_, _ = x.w.Write(text) // a client that has left needs no answer
 	return nil
 }

@@ -52,36 +52,49 @@ func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
 func (s *sink) WriteHeader(int)             {}
 func (s *sink) Flush()                      {}
 
+// load is what a gateway without a network is measured with.
+type load struct {
+	engine *canned
+	body   string
+	pieces int
+}
+
+func loads() map[string]load {
+	const chunks = 200
+	return map[string]load{
+		"chat":   {cannedAnswer("application/json", wholeAnswer), chatBody(""), 1},
+		"stream": {cannedAnswer("text/event-stream", strings.Repeat(piece, chunks)+"data: [DONE]\n\n"), chatBody(`"stream":true,`), chunks},
+	}
+}
+
+// serving is a gateway with one route, to an engine.
+func serving(t testing.TB, engine *canned) *bed {
+	t.Helper()
+	b := newBed(t, nil)
+	way := &table{routes: map[routeKey]*route{}, lists: map[uuid.UUID][]*route{}, targets: map[uuid.UUID]*target{}, loaded: true}
+	to := &target{
+		id: uuid.New(), busy: new(atomic.Int64),
+		server: upstream.New(func(context.Context) (upstream.Conn, error) { return engine, nil }),
+	}
+	to.setHeads("instance", "/v1", "")
+	way.add(b.organisation, model, to)
+	b.table.Store(way)
+	return b
+}
+
 // BenchmarkServe is what a request costs in the gateway alone: no network, but
 // keys, routes, both records and metrics.
 func BenchmarkServe(b *testing.B) {
-	const chunks = 200
-	for name, bb := range map[string]struct {
-		engine *canned
-		body   string
-		pieces int
-	}{
-		"chat":   {cannedAnswer("application/json", wholeAnswer), chatBody(""), 1},
-		"stream": {cannedAnswer("text/event-stream", strings.Repeat(piece, chunks)+"data: [DONE]\n\n"), chatBody(`"stream":true,`), chunks},
-	} {
+	for name, load := range loads() {
 		b.Run(name, func(b *testing.B) {
-			bed := newBed(b, nil)
-			t := &table{routes: map[routeKey]*route{}, lists: map[uuid.UUID][]*route{}, targets: map[uuid.UUID]*target{}, loaded: true}
-			to := &target{
-				id: uuid.New(), busy: new(atomic.Int64),
-				server: upstream.New(func(context.Context) (upstream.Conn, error) { return bb.engine, nil }),
-			}
-			to.setHeads("instance", "/v1", "")
-			t.add(bed.organisation, model, to)
-			bed.table.Store(t)
-			w := &sink{header: http.Header{}}
+			bed, w := serving(b, load.engine), &sink{header: http.Header{}}
 			b.ReportAllocs()
 			for b.Loop() {
-				req := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/v1/chat/completions", strings.NewReader(bb.body))
+				req := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/v1/chat/completions", strings.NewReader(load.body))
 				req.Header = http.Header{"X-Api-Key": {goodKey}, "Content-Type": {"application/json"}}
 				bed.ServeHTTP(w, req)
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(bb.pieces), "ns/piece")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(load.pieces), "ns/piece")
 		})
 	}
 }

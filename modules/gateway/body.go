@@ -31,8 +31,7 @@ func (x *exchange) readBody() ([]byte, *openai.Error) {
 	if size < 0 {
 		size = firstRead
 	}
-	control := http.NewResponseController(x.w)
-	_ = control.SetReadDeadline(x.started.Add(x.service.limits.bodyTime)) // a test's recorder has none
+	_ = x.control.SetReadDeadline(x.started.Add(x.service.limits.bodyTime)) // a test's recorder has none
 	if !x.hold(size) {
 		return nil, busy()
 	}
@@ -42,7 +41,7 @@ func (x *exchange) readBody() ([]byte, *openai.Error) {
 		body = body[:len(body)+n]
 		switch {
 		case errors.Is(err, io.EOF):
-			_ = control.SetReadDeadline(time.Time{})
+			_ = x.control.SetReadDeadline(time.Time{})
 			return body, nil
 		case err != nil:
 			return nil, x.badRead(err)

@@ -19,6 +19,7 @@ import (
 type exchange struct {
 	service *Service
 	w       http.ResponseWriter
+	control *http.ResponseController
 	r       *http.Request
 	caller  Caller
 	id      uuid.UUID

@@ -20,13 +20,13 @@ var streams = sync.Pool{New: func() any { return new(openai.Stream) }}
 // relay passes a stream on, event by event. An error that it returns is still
 // to be sent; one that happens after the first event is sent as an event.
 func (x *exchange) relay(res *upstream.Answer) *openai.Error {
-	if kind, _, err := mime.ParseMediaType(res.ContentType); err != nil || kind != "text/event-stream" {
+	if !isEventStream(res.ContentType) {
 		return badUpstream("without a stream")
 	}
 	stream, _ := streams.Get().(*openai.Stream)
 	defer streams.Put(stream)
 	stream.Reset(x.kind, !x.head.IncludeUsage)
-	out := newStreamWriter(x)
+	out := streamWriter{x: x}
 	for {
 		events, err := stream.Next(res)
 		if len(events) > 0 && !x.begun {
@@ -35,7 +35,7 @@ func (x *exchange) relay(res *upstream.Answer) *openai.Error {
 		if stream.Deltas > 0 && x.record.FirstToken == 0 {
 			x.record.FirstToken = time.Since(x.started)
 		}
-		if refused := x.pass(out, stream, events); refused != nil || stream.Done {
+		if refused := x.pass(&out, stream, events); refused != nil || stream.Done {
 			if refused == nil && err == nil {
 				res.SetPatience(drainTime)
 				_, _ = stream.Next(res) // to its end, so that the connection can be used again
@@ -43,9 +43,18 @@ func (x *exchange) relay(res *upstream.Answer) *openai.Error {
 			return refused
 		}
 		if err != nil {
-			return x.broken(out, stream, err)
+			return x.broken(&out, stream, err)
 		}
 	}
+}
+
+func isEventStream(contentType string) bool {
+	switch contentType {
+	case "text/event-stream", "text/event-stream; charset=utf-8": // what engines send
+		return true
+	}
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && kind == "text/event-stream"
 }
 
 // pass sends events to the client; if they end the stream, the final record is
@@ -115,31 +124,32 @@ func (x *exchange) gone() *openai.Error {
 // streamWriter sends events to the client at once, and gives it a while to take
 // them.
 type streamWriter struct {
-	x       *exchange
-	control *http.ResponseController
-	until   time.Time // the write deadline that is set
+	x     *exchange
+	until time.Time // the write deadline that is set
 }
 
-func newStreamWriter(x *exchange) *streamWriter {
-	return &streamWriter{x: x, control: http.NewResponseController(x.w)}
-}
+// Values of header fields, which nobody changes.
+var (
+	jsonType    = []string{"application/json"}
+	eventStream = []string{"text/event-stream"}
+	noCache     = []string{"no-cache"}
+	no          = []string{"no"}
+)
 
 func (o *streamWriter) write(events []byte) error {
 	if !o.x.begun {
 		h := o.x.w.Header()
-		h.Set("Content-Type", "text/event-stream")
-		h.Set("Cache-Control", "no-cache")
-		h.Set("X-Accel-Buffering", "no")
-		h.Set("X-Request-Id", o.x.name)
+		h["Content-Type"], h["Cache-Control"], h["X-Accel-Buffering"] = eventStream, noCache, no
+		h["X-Request-Id"] = []string{o.x.name}
 		o.x.begun = true
 	}
 	limit := o.x.service.limits.write
 	if now := time.Now(); o.until.Sub(now) < limit/2 { // not for each event: it costs
 		o.until = now.Add(limit)
-		_ = o.control.SetWriteDeadline(o.until) // a test's recorder has none
+		_ = o.x.control.SetWriteDeadline(o.until) // a test's recorder has none
 	}
 	if _, err := o.x.w.Write(events); err != nil {
 		return err //nolint:wrapcheck // only its being there counts
 	}
-	return o.control.Flush() //nolint:wrapcheck // likewise
+	return o.x.control.Flush() //nolint:wrapcheck // likewise
 }

@@ -97,6 +97,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uui
 		return
 	}
 	x := new(exchange) // field by field: a literal would be made on the stack first, of which thousands wait
+	x.control = http.NewResponseController(w)
 	x.service, x.w, x.r, x.caller, x.id, x.name, x.started, x.kind = s, w, r, c, id, id.String(), time.Now(), kind
 	if refused := x.serve(); refused != nil {
 		s.metrics.refused(x.code(refused))
