@@ -17,12 +17,13 @@ func (x *exchange) answer(res *upstream.Answer) *openai.Error {
 	if refused != nil {
 		return refused
 	}
+	x.heard = time.Now()
 	usage, known, err := openai.ParseAnswer(text)
 	if err != nil {
 		return badUpstream("with something that is not a JSON object")
 	}
 	x.count(usage, known, 0)
-	x.record.FirstToken = time.Since(x.started)
+	x.record.FirstToken = x.heard.Sub(x.started)
 	if err := x.end(spool.Completed, http.StatusOK, ""); err != nil {
 		return unmetered(err)
 	}

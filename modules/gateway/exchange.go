@@ -25,6 +25,8 @@ type exchange struct {
 	id      uuid.UUID
 	name    string // id as text
 	started time.Time
+	asked   time.Time // when the request was sent on, the last time
+	heard   time.Time // when the answer was whole, or a stream's first token came
 	kind    openai.Kind
 
 	held   int64 // bytes of memory set aside
@@ -137,6 +139,7 @@ func (x *exchange) attempt(to *target) *openai.Error {
 		fields[1].Value = trace[0]
 		req.Fields = fields[:]
 	}
+	x.asked = time.Now()
 	res, err := to.server.Do(x.r.Context(), &req)
 	if err != nil {
 		return x.failed(err, true)

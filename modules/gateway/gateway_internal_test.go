@@ -43,13 +43,14 @@ type bed struct {
 	keys         *fakeKeys
 	instances    *fakeInstances
 	url          string
+	registry     *prometheus.Registry
 }
 
 // newBed starts a gateway on pool whose replicas of model are the upstreams. Its
 // loops do not run: tests call the passes.
 func newBed(t testing.TB, pool *pgxpool.Pool, upstreams ...string) *bed {
 	t.Helper()
-	b := &bed{organisation: uuid.Must(uuid.NewV7()), keyID: uuid.Must(uuid.NewV7())}
+	b := &bed{organisation: uuid.Must(uuid.NewV7()), keyID: uuid.Must(uuid.NewV7()), registry: prometheus.NewRegistry()}
 	b.keys = &fakeKeys{principal: auth.Principal{Organisation: b.organisation, KeyID: b.keyID, Scopes: auth.ScopeInference}}
 	b.instances = &fakeInstances{organisation: b.organisation, urls: map[uuid.UUID]string{}}
 	for _, u := range upstreams {
@@ -62,7 +63,7 @@ func newBed(t testing.TB, pool *pgxpool.Pool, upstreams ...string) *bed {
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	b.Service, err = New(Config{
 		Pool: pool, Keyring: ring, Keys: b.keys, Instances: b.instances, Prices: fakePrices{}, Models: fakeModels{},
-		Events: events.New(log), SpoolDir: t.TempDir(), MaxBody: 2 << 20, Log: log, Registerer: prometheus.NewRegistry(),
+		Events: events.New(log), SpoolDir: t.TempDir(), MaxBody: 2 << 20, Log: log, Registerer: b.registry,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -55,8 +55,22 @@ func (x *exchange) end(status spool.Status, httpStatus int, code string) error {
 		return err //nolint:wrapcheck // a sentence for people
 	}
 	x.ended = true
-	x.service.metrics.ended(r)
+	x.service.metrics.ended(r, x.kind, x.overhead())
 	return nil
+}
+
+// overhead returns what of the request's time was ours: all of an answer's but
+// the wait for its server, of a stream what came before its first token; -1 if
+// the server never answered.
+func (x *exchange) overhead() time.Duration {
+	switch r := &x.record; {
+	case x.heard.IsZero() || x.asked.IsZero():
+		return -1
+	case r.Streamed:
+		return x.asked.Sub(x.started)
+	default:
+		return r.Duration - x.heard.Sub(x.asked)
+	}
 }
 
 // unmetered says that a request cannot be recorded, and so not be served.

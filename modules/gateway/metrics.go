@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
 )
 
@@ -19,6 +21,8 @@ type metrics struct {
 	inFlight   prometheus.Gauge
 	retries    prometheus.Counter
 	setAside   prometheus.Counter
+	overhead   prometheus.Histogram
+	genAI      *genAI
 }
 
 func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
@@ -46,12 +50,18 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 		setAside: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inventiv_gateway_usage_set_aside_total", Help: "Usage records that the database refuses: they are kept in the spool's quarantine.",
 		}),
+		overhead: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "inventiv_gateway_overhead_seconds",
+			Help:    "What of a request's time was not the server's: of an answer until its end, of a stream until its first token.",
+			Buckets: prometheus.ExponentialBuckets(20e-6, 2, 16),
+		}),
+		genAI: newGenAI(),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inventiv_gateway_retries_total", Help: "Requests that were sent to a second server.",
 		}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.requests, m.refusals, m.tokens, m.duration, m.firstToken, m.inFlight, m.retries, m.setAside,
+		registerer.MustRegister(m.requests, m.refusals, m.tokens, m.duration, m.firstToken, m.inFlight, m.retries, m.setAside, m.overhead, m.genAI,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "inventiv_gateway_spool_bytes", Help: "Bytes in the usage spool that are not stored yet.",
 			}, func() float64 { waiting, _ := s.spool.Depth(); return float64(waiting) }),
@@ -64,8 +74,9 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 
 func (m *metrics) refused(code string) { m.refusals.WithLabelValues(code).Inc() }
 
-// ended counts an exchange by its final record.
-func (m *metrics) ended(r *spool.Record) {
+// ended counts an exchange by its final record. overhead is what of its time was
+// ours; negative if it never got so far.
+func (m *metrics) ended(r *spool.Record, kind openai.Kind, overhead time.Duration) {
 	m.requests.WithLabelValues(r.Path, strconv.Itoa(r.HTTPStatus), r.Error).Inc()
 	m.tokens.WithLabelValues("prompt").Add(float64(r.PromptTokens))
 	m.tokens.WithLabelValues("completion").Add(float64(r.CompletionTokens))
@@ -73,4 +84,8 @@ func (m *metrics) ended(r *spool.Record) {
 	if r.Streamed && r.FirstToken > 0 {
 		m.firstToken.Observe(r.FirstToken.Seconds())
 	}
+	if overhead >= 0 {
+		m.overhead.Observe(overhead.Seconds())
+	}
+	m.genAI.ended(r, kind)
 }

@@ -33,7 +33,8 @@ func (x *exchange) relay(res *upstream.Answer) *openai.Error {
 			res.SetPatience(x.service.limits.gap)
 		}
 		if stream.Deltas > 0 && x.record.FirstToken == 0 {
-			x.record.FirstToken = time.Since(x.started)
+			x.heard = time.Now()
+			x.record.FirstToken = x.heard.Sub(x.started)
 		}
 		if refused := x.pass(&out, stream, events); refused != nil || stream.Done {
 			if refused == nil && err == nil {

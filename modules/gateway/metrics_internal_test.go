@@ -1,0 +1,74 @@
+package gateway
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
+)
+
+// figures returns the histograms and counters of a bed by name and labels.
+func figures(t *testing.T, b *bed) map[string]*dto.Metric {
+	t.Helper()
+	families, err := b.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]*dto.Metric{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + strings.TrimPrefix(l.GetName(), "gen_ai_") + "=" + l.GetValue()
+			}
+			all[name] = m
+		}
+	}
+	return all
+}
+
+func TestMetrics_sayWhatOperatorsLookFor(t *testing.T) {
+	t.Parallel()
+	const wait = 30 * time.Millisecond
+	b := newBed(t, dbtest.New(t), engine(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		<-time.After(wait)
+		if strings.Contains(string(body), `"stream":true`) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, piece+"data: [DONE]\n\n")
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, wholeAnswer)
+	}))
+	text(t, b.ask(t, "/v1/chat/completions", chatBody("")))
+	text(t, b.ask(t, "/v1/chat/completions", chatBody(`"stream":true,`)))
+	text(t, b.ask(t, "/v1/chat/completions", strings.Replace(chatBody(""), model, "a secret\"}", 1)))
+	got := figures(t, b)
+	chat := " operation_name=chat request_model=" + model
+	for name, want := range map[string]struct {
+		count    uint64
+		from, to float64 // of the sum
+	}{
+		"gen_ai_client_token_usage" + chat + " token_type=input":  {1, 9, 9},
+		"gen_ai_client_token_usage" + chat + " token_type=output": {1, 2, 2},
+		"gen_ai_server_request_duration_seconds" + chat:           {2, 2 * wait.Seconds(), 20},
+		"gen_ai_server_time_to_first_token_seconds" + chat:        {1, wait.Seconds(), 10},
+		"inventiv_gateway_overhead_seconds":                       {2, 0, wait.Seconds()}, // none of the server's time
+	} {
+		h := got[name].GetHistogram()
+		if h.GetSampleCount() != want.count || h.GetSampleSum() < want.from || h.GetSampleSum() > want.to {
+			t.Errorf("%s: %d samples, sum %v; want %d and %v to %v", name, h.GetSampleCount(), h.GetSampleSum(), want.count, want.from, want.to)
+		}
+	}
+	for name := range got {
+		if strings.Contains(name, "secret") || strings.Contains(name, goodKey) || strings.Contains(name, b.keyID.String()) {
+			t.Errorf("a label holds what it must not: %s", name)
+		}
+	}
+}
