@@ -22,11 +22,11 @@ func figures(t *testing.T, b *bed) map[string]*dto.Metric {
 	all := map[string]*dto.Metric{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			name := f.GetName()
+			name := []string{f.GetName()}
 			for _, l := range m.GetLabel() {
-				name += " " + strings.TrimPrefix(l.GetName(), "gen_ai_") + "=" + l.GetValue()
+				name = append(name, strings.TrimPrefix(l.GetName(), "gen_ai_")+"="+l.GetValue())
 			}
-			all[name] = m
+			all[strings.Join(name, " ")] = m
 		}
 	}
 	return all

@@ -11,14 +11,14 @@ import (
 const (
 	maxIdle  = 512              // connections kept for later
 	idleTime = 90 * time.Second // for how long
-	fresh    = time.Second      // a connection is not looked at before it is used again
 )
 
 // Conn is a connection to a server.
 type Conn interface {
 	net.Conn
 	// Usable reports whether a connection on which nothing goes on can carry a
-	// request; it is asked when a connection has been idle for a while.
+	// request; it is asked before every request but the first. Bytes that nobody
+	// asked for make it unusable: they must not pass for the next answer.
 	Usable() bool
 }
 
@@ -83,7 +83,7 @@ func (s *Server) take() *conn {
 		s.idle[n-1] = nil
 		s.idle = s.idle[:n-1]
 		s.mu.Unlock()
-		if time.Since(c.last) < fresh || c.nc.Usable() {
+		if c.nc.Usable() {
 			return c
 		}
 		_ = c.Close()

@@ -131,7 +131,11 @@ func TestDo_readsAnswers(t *testing.T) {
 		{"endless head", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 70<<10) + "\r\n\r\n", "", bad, false},
 	}
 	for _, tt := range tests {
-		for _, step := range []int{len(tt.answer), 7, 1} {
+		steps := []int{len(tt.answer), 7, 1}
+		if strings.HasPrefix(tt.name, "more ") { // what comes too late can only be noticed later
+			steps = steps[:1]
+		}
+		for _, step := range steps {
 			t.Run(fmt.Sprintf("%s by %d", tt.name, step), func(t *testing.T) {
 				t.Parallel()
 				var connections atomic.Int32
