@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -283,20 +284,37 @@ func TestDo_patience(t *testing.T) {
 	if text, err := io.ReadAll(a); string(text) != "a" || !errors.Is(err, upstream.ErrSilent) {
 		t.Errorf("got %q, %v; want a, ErrSilent", text, err)
 	}
-	slow := script(t, func(_ int, c net.Conn, requests *bufio.Reader) {
-		_, _ = take(t, requests)
-		_, _ = io.WriteString(c, head)
-		for range 20 { // for longer than the patience, never silent for as long
-			<-time.After(10 * time.Millisecond)
-			_, _ = io.WriteString(c, "1\r\na\r\n")
-		}
-		_, _ = io.WriteString(c, "0\r\n\r\n")
-	})
-	r.Patience = 100 * time.Millisecond
-	if _, body, err := do(t, slow, r); len(body) != 20 || err != nil {
-		t.Errorf("a slow answer is cut off after %d pieces: %v", len(body), err)
-	}
 }
+
+// TestDo_patienceIsWithSilence: an answer may take for ever as long as something
+// comes, and is cut off exactly when nothing has for as long as was said.
+func TestDo_patienceIsWithSilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		go func() {
+			_, _ = take(t, bufio.NewReader(theirs))
+			_, _ = io.WriteString(theirs, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			for range 100 {
+				<-time.After(99 * time.Second)
+				_, _ = io.WriteString(theirs, "1\r\na\r\n")
+			}
+		}()
+		s := upstream.New(func(context.Context) (upstream.Conn, error) { return pipe{ours}, nil })
+		r := post("{}")
+		r.Patience = 100 * time.Second
+		start := time.Now()
+		_, body, err := do(t, s, r)
+		if want := 100*99*time.Second + r.Patience; len(body) != 100 || !errors.Is(err, upstream.ErrSilent) || time.Since(start) != want {
+			t.Errorf("%d pieces and %v after %s; want 100 and ErrSilent after %s", len(body), err, time.Since(start), want)
+		}
+	})
+}
+
+// pipe is a connection in memory.
+type pipe struct{ net.Conn }
+
+func (pipe) Usable() bool { return true }
 
 func TestDo_cancelCutsTheServerOff(t *testing.T) {
 	t.Parallel()
