@@ -100,6 +100,8 @@ func TestMembers_areInvitedChangedAndRemoved(t *testing.T) {
 	// B28: nobody gives more than he may, and an organisation keeps an owner.
 	admin := w.member(auth.Admin)
 	want(t, w.as(admin, "/members", fields("email", "eve@example.test", "role", "owner")), http.StatusForbidden, `role="alert"`, "eve@example.test")
+	want(t, w.as(admin, "/members", nil), http.StatusOK, `value="manager"`)
+	want(t, w.as(admin, "/members", fields("email", "mia@example.test", "role", "manager")), http.StatusOK, "mia@example.test was added")
 	want(t, w.post("/members/"+w.owner.UserID.String()+"/remove", fields()), http.StatusConflict, `role="alert"`)
 	want(t, w.post("/members", fields("email", "nobody", "role", "user")), http.StatusUnprocessableEntity, `value="nobody"`)
 }

@@ -23,9 +23,9 @@
 //	audit.view         owner  admin  manager        auditor
 //
 // platform.operate is held by the operators of the platform, whatever their
-// role. An owner may give every role; an admin those that can do strictly less
-// than himself, user and auditor; nobody else may give any. An organisation
-// always has an owner.
+// role. An owner may give every role and take it away; an admin manager, user and
+// auditor, but not his own; nobody else may give any. An organisation always has
+// an owner.
 //
 // The role is read from the database on each request, so taking it away works
 // at once in every session. An API key may do what its scopes and its owner's

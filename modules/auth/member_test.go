@@ -24,7 +24,7 @@ func TestB28_ownersAndGrants(t *testing.T) {
 	for name, err := range map[string]error{
 		"admin grants owner":           b.ChangeRole(ctx, admin, user.UserID, auth.Owner),
 		"admin grants admin":           b.ChangeRole(ctx, admin, user.UserID, auth.Admin),
-		"admin grants manager":         b.ChangeRole(ctx, admin, user.UserID, auth.Manager),
+		"admin invites an admin":       errAdd(b.AddMember(ctx, admin, "new@example.test", auth.Admin)),
 		"admin changes himself":        b.ChangeRole(ctx, admin, admin.UserID, auth.Owner),
 		"admin demotes another admin":  b.ChangeRole(ctx, admin, second.UserID, auth.User),
 		"admin removes another admin":  b.RemoveMember(ctx, admin, second.UserID),
@@ -43,12 +43,19 @@ func TestB28_ownersAndGrants(t *testing.T) {
 	is(t, b.ChangeRole(ctx, user, user.UserID, auth.Owner), fault.Denied, "permission_denied")
 	is(t, b.ChangeRole(ctx, b.owner, user.UserID, "root"), fault.Invalid, "")
 
+	ok(t, b.ChangeRole(ctx, admin, user.UserID, auth.Manager))
+	manager := b.joinAs(admin, "manager@example.test", auth.Manager)
+	_, _, err = b.AddMember(ctx, b.actor(manager), "new@example.test", auth.User)
+	is(t, err, fault.Denied, "permission_denied")
+	ok(t, b.RemoveMember(ctx, admin, b.actor(manager).UserID))
 	ok(t, b.ChangeRole(ctx, admin, user.UserID, auth.Auditor))
 	ok(t, b.ChangeRole(ctx, b.owner, admin.UserID, auth.Owner))
 	ok(t, b.ChangeRole(ctx, b.owner, b.owner.UserID, auth.User)) // there is another owner now
 	ok(t, b.RemoveMember(ctx, user, user.UserID))                // anybody may leave
 	is(t, b.RemoveMember(ctx, user, user.UserID), fault.NotFound, "")
 }
+
+func errAdd(_ auth.Invitation, _ string, err error) error { return err }
 
 // The rule holds under a lock: two owners who demote each other at once.
 func TestChangeRole_oneOfTwoOwnersStays(t *testing.T) {

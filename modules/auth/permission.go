@@ -73,20 +73,18 @@ var holds = map[Role][]Permission{
 // Can reports whether the role has the permission.
 func (r Role) Can(p Permission) bool { return slices.Contains(holds[r], p) }
 
-// Grants reports whether a member with this role may give role to somebody, or
-// take it away. An owner may grant every role. An admin may grant those that
-// can do strictly less than an admin: not manager, because who sets up the
-// machines must not also appoint who sets their price, and not admin. Nobody
-// else may grant any.
-func (r Role) Grants(role Role) bool {
-	if !r.Can(MembersEdit) || holds[role] == nil {
-		return false
-	}
-	if r == Owner {
-		return true
-	}
-	return role != r && !slices.ContainsFunc(holds[role], func(p Permission) bool { return !r.Can(p) })
+// grants says which roles each role gives and takes. That a role may give
+// another one is a decision of its own (docs/adr/0011) and does not follow from
+// what either of them may do.
+var grants = map[Role][]Role{
+	Owner: Roles(),
+	Admin: {Manager, User, Auditor},
 }
+
+// Grants reports whether a member with this role may give role to somebody, or
+// take it away: an owner every role, an admin those below his own, which are not
+// his own and not owner. Nobody else may grant any.
+func (r Role) Grants(role Role) bool { return slices.Contains(grants[r], role) }
 
 // Scopes is what an API key was made for, as a set of bits.
 type Scopes uint8

@@ -82,11 +82,11 @@ func TestRoles_areSets(t *testing.T) {
 	}
 }
 
-func TestGrants_neverAboveOwn(t *testing.T) {
+func TestGrants_B28_neverAboveOwn(t *testing.T) {
 	t.Parallel()
 	may := map[auth.Role][]auth.Role{
 		auth.Owner: {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
-		auth.Admin: {auth.User, auth.Auditor},
+		auth.Admin: {auth.Manager, auth.User, auth.Auditor},
 	}
 	for _, by := range append(auth.Roles(), "root", "") {
 		for _, role := range append(auth.Roles(), "root", "") {
