@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -141,7 +142,10 @@ func perMillion(e money.EUR, tokens int64) money.EUR {
 }
 
 // names says what ids stand for.
-type names struct{ keys, people, upstreams map[uuid.UUID]string }
+type names struct {
+	keys              map[uuid.UUID]auth.KeyName
+	people, upstreams map[uuid.UUID]string
+}
 
 func (p *Console) names(ctx context.Context, a auth.Actor) (n names, err error) {
 	n = names{people: map[uuid.UUID]string{a.UserID: a.Name}, upstreams: map[uuid.UUID]string{}}
@@ -178,13 +182,13 @@ func (p *Console) names(ctx context.Context, a auth.Actor) (n names, err error) 
 
 // key names who made a request.
 func (n names) key(key, user uuid.UUID) (name, sub string) {
-	switch {
-	case key == uuid.Nil:
+	if key == uuid.Nil {
 		return "Playground", n.people[user]
-	case n.keys[key] != "":
-		return n.keys[key], n.people[user]
 	}
-	return "a key that is gone", n.people[user]
+	k := n.keys[key]
+	// A key outlives its owner's membership. One without a name was made while
+	// the page was.
+	return cmp.Or(k.Name, "a new API key"), cmp.Or(n.people[user], k.Owner)
 }
 
 func (n names) upstream(id uuid.UUID, endpoint bool) string {

@@ -74,9 +74,9 @@ func (p *Console) getUsageCSV(c *echo.Context) error {
 }
 
 func csvRecord(r gateway.Record, n names) []string {
-	key, _ := n.key(r.KeyID, r.UserID)
+	key, who := n.key(r.KeyID, r.UserID)
 	cells := []string{
-		r.RequestID.String(), r.StartedAt.UTC().Format(time.RFC3339Nano), idText(r.KeyID), key, idText(r.UserID), n.people[r.UserID],
+		r.RequestID.String(), r.StartedAt.UTC().Format(time.RFC3339Nano), idText(r.KeyID), key, idText(r.UserID), who,
 		r.Model, r.Path, r.UpstreamID.String(), n.upstream(r.UpstreamID, r.Endpoint), r.Status, strconv.Itoa(r.HTTPStatus), r.Error,
 		strconv.FormatBool(r.Streamed), count(r.PromptTokens), count(r.CompletionTokens), count(r.CachedTokens), r.UsageSource,
 		r.InputPrice.String(), r.OutputPrice.String(), r.Cost.String(), count(r.FirstToken.Microseconds()), count(r.Duration.Microseconds()),

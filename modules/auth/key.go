@@ -162,10 +162,14 @@ func (s *Service) ListKeys(ctx context.Context, actor Actor) ([]Key, error) {
 	return list, nil
 }
 
+// KeyName is what a key is called, and whose it is, by his e-mail address; empty
+// for a key that belongs to no member.
+type KeyName struct{ Name, Owner string }
+
 // KeyNames names the keys whose usage the actor may see: everybody's with
 // UsageAll, else its own. Who pays for a key may know its name without being
 // able to touch it.
-func (s *Service) KeyNames(ctx context.Context, actor Actor) (map[uuid.UUID]string, error) {
+func (s *Service) KeyNames(ctx context.Context, actor Actor) (map[uuid.UUID]KeyName, error) {
 	owner := &actor.UserID
 	if actor.Can(UsageAll) {
 		owner = nil
@@ -176,9 +180,9 @@ func (s *Service) KeyNames(ctx context.Context, actor Actor) (map[uuid.UUID]stri
 	if err != nil {
 		return nil, fmt.Errorf("name API keys: %w", err)
 	}
-	names := make(map[uuid.UUID]string, len(rows))
+	names := make(map[uuid.UUID]KeyName, len(rows))
 	for _, r := range rows {
-		names[r.ID] = r.Name
+		names[r.ID] = KeyName{r.Name, r.Owner}
 	}
 	return names, nil
 }

@@ -165,10 +165,12 @@ func TestB22_keysOfOthersAreNotThere(t *testing.T) {
 	is(t, b.RevokeKey(ctx, b.owner, foreign.ID), fault.NotFound, "")
 	auditor := b.join("auditor@example.test", auth.Auditor)
 	for who, want := range map[*auth.Actor]int{&user: 0, &auditor: 1, &b.owner: 1} {
-		if names, err := b.KeyNames(ctx, *who); err != nil || len(names) != want || want == 1 && names[mine.ID] != "test" {
+		if names, err := b.KeyNames(ctx, *who); err != nil || len(names) != want || want == 1 && names[mine.ID] != (auth.KeyName{Name: "test", Owner: adminEmail}) {
 			t.Errorf("a %s is told the names %v, %v; want %d", who.Role, names, err, want)
 		}
 	}
+	_, err := b.KeyNames(ctx, auth.Actor{})
+	is(t, err, fault.Denied, "no_organisation")
 	if list, err := b.ListKeys(ctx, user); err != nil || len(list) != 0 {
 		t.Errorf("a user sees %v, %v", list, err)
 	}
