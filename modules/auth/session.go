@@ -87,17 +87,17 @@ func (s *Service) prove(ctx context.Context, u authdb.UserByEmailRow, password s
 	return nil
 }
 
-// refused notes a failed sign-in and returns what is said of it: the same for
-// everybody.
+// refused notes a failed sign-in and returns what is said of it. Both are the
+// same for an address that nobody has, or the time of a commit would tell; what
+// was typed there is not kept, for it may be a password.
 func (s *Service) refused(ctx context.Context, user uuid.UUID, email string, from Client) error {
+	actor, object := Actor{IP: from.IP, RequestID: from.RequestID}, "user:unknown"
 	if user != uuid.Nil {
-		actor := Actor{Name: email, IP: from.IP, RequestID: from.RequestID}
-		err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-			return Audit(ctx, tx, actor, "session.refuse", "user:"+user.String(), nil)
-		})
-		if err != nil {
-			return err
-		}
+		actor.Name, object = email, "user:"+user.String()
+	}
+	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error { return Audit(ctx, tx, actor, "session.refuse", object, nil) })
+	if err != nil {
+		return err //nolint:wrapcheck // Audit says what it did
 	}
 	return fault.New(fault.Signin, "The e-mail address or the password is wrong.").
 		WithFix("Check both; an operator can make a new link with inventiv admin setup-url.").WithKind("invalid_credentials")

@@ -53,6 +53,13 @@ func TestSignIn_saysTheSameOfAnUnknownUserAfterTheSameWork(t *testing.T) {
 			t.Errorf("texts differ: %q", texts)
 		}
 	}
+	// The same work is written, too, and nothing that was typed.
+	if n := b.count(`SELECT count(*) FROM auth.audit WHERE action = 'session.refuse'`); n != len(texts) {
+		t.Errorf("%d attempts left %d lines of audit", len(texts), n)
+	}
+	if n := b.count(`SELECT count(*) FROM auth.audit a WHERE a::text LIKE '%nobody@%' OR a::text LIKE '%not an address%'`); n != 0 {
+		t.Error("what was typed is kept")
+	}
 }
 
 func TestAuthenticate_endsIdleOldAndEndedSessions(t *testing.T) {
