@@ -309,6 +309,28 @@ func TestB42_whatGoesWrongSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// A key that was copied with what stands around it is no server that is away.
+func TestB42_keysThatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	s := serve(t, map[string]string{})
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("sk-inv-secret\n\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, given := range []string{
+		"INVENTIV_API_KEY=sk-inv-secret\n", "INVENTIV_API_KEY=sk-inv-\nsecret", "INVENTIV_API_KEY=sk-inv-secret\r", "INVENTIV_API_KEY= sk-inv-secret",
+		"INVENTIV_API_KEY=sk-inv-\x00secret", "INVENTIV_API_KEY=“sk-inv-secret”", "INVENTIV_API_KEY_FILE=" + file,
+	} {
+		r := run(t, s.URL, "keys list", func(c *cli.Config) { c.Environ = []string{"INVENTIV_URL=" + s.URL, "HOME=/nowhere", given} })
+		if r.exit != 3 || !strings.Contains(r.err, "code: malformed_api_key") || !strings.Contains(r.err, "in one line") || r.out != "" {
+			t.Errorf("%q: exit %d, %s%s; want 3 and what to do", given, r.exit, r.out, r.err)
+		}
+	}
+	if len(s.seen) != 0 {
+		t.Errorf("the server was asked: %q", s.seen)
+	}
+}
+
 func TestB42_failuresAsJSON(t *testing.T) {
 	t.Parallel()
 	s := serve(t, map[string]string{})

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
 
 	"github.com/google/uuid"
 
@@ -62,10 +61,10 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 			Fix: "Set INVENTIV_API_KEY or INVENTIV_API_KEY_FILE to a key of scope admin. The demo writes one to demo.env in its data folder: . DATA_DIR/demo.env",
 		}
 	}
-	if strings.ContainsFunc(c.key, unicode.IsControl) {
+	if strings.ContainsFunc(c.key, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return &Failure{
-			Exit: ExitAuth, Text: "The API key has a line break or another character that no key has.", Code: "malformed_api_key",
-			Fix: "Copy the whole key again, in one line.",
+			Exit: ExitAuth, Text: "The API key has a line break, a space or another character that no key has.", Code: "malformed_api_key",
+			Fix: "Copy the whole key again, in one line and without what stands around it.",
 		}
 	}
 	address := c.base + "/api/v1" + path
