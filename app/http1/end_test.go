@@ -59,6 +59,25 @@ func TestServe_refusalOfAGreatBodyArrives(t *testing.T) {
 	}
 }
 
+// What net/http refuses before it has read it all arrives as well.
+func TestRest_refusalOfAGreatHeadArrives(t *testing.T) {
+	t.Parallel()
+	b := setup(t, echo)
+	c, r := b.dial(t)
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_, err := io.WriteString(c, "GET /page HTTP/1.1\r\nHost: us\r\nX-Great: ")
+		for more := strings.Repeat("x", 64<<10); err == nil; {
+			_, err = io.WriteString(c, more)
+		}
+	}()
+	if res, body := receive(t, r); res.status != http.StatusRequestHeaderFieldsTooLarge || !strings.HasPrefix(body, "431") {
+		t.Errorf("got %d %q", res.status, body)
+	}
+	<-closed
+}
+
 func TestServe_noticesThatTheClientLeft(t *testing.T) {
 	t.Parallel()
 	left := make(chan time.Time, 1)

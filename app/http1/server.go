@@ -200,3 +200,13 @@ func (b *begun) Read(p []byte) (int, error) {
 	b.read = b.read[n:]
 	return n, nil
 }
+
+// CloseWrite lets net/http end an answer before it closes under a client that
+// still writes, which would take the answer away from it.
+func (b *begun) CloseWrite() error {
+	half, ok := b.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite() //nolint:wrapcheck // the connection's own
+}
