@@ -6,12 +6,15 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v5"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/api"
 	"github.com/inventiv-it-for-ai/inventiv/app/console"
+	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/app/web"
 	"github.com/inventiv-it-for-ai/inventiv/db"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
 // handler is what LISTEN answers: /v1 is the gateway's and goes there without
@@ -52,8 +55,20 @@ func (a *App) handler() (http.Handler, error) {
 		routed.ServeHTTP(w, r)
 	})
 	return web.Front(web.FrontConfig{
-		Hosts: a.cfg.Hosts(a.listen.people.Addr().String()), Proxies: a.cfg.TrustedProxies,
+		Hosts: a.cfg.Hosts(a.listen.people.Addr().String()), Proxies: a.cfg.TrustedProxies, Refuse: refuse,
 	}, split), nil
+}
+
+// refuse answers a request that nobody looks at further, to clients of /v1 in
+// the shape that they read.
+func refuse(w http.ResponseWriter, r *http.Request, f *fault.Error) {
+	if !isGateway(r.URL.Path) {
+		web.Refuse(w, r, f)
+		return
+	}
+	(&openai.Error{
+		Status: web.Status(f), Type: openai.InvalidRequest, Code: f.Kind, Message: f.Text + " " + f.Fix,
+	}).Write(w, uuid.Must(uuid.NewV7()).String())
 }
 
 // getReady serves GET /readyz: whether requests should be sent here.

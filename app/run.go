@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/http1"
+	"github.com/inventiv-it-for-ai/inventiv/app/web"
 )
 
 const (
@@ -100,7 +101,7 @@ func (a *App) Run(ctx context.Context) error {
 // serve starts a server whose end is an error unless it was told to end.
 func (a *App) serve(g *errgroup.Group, ln net.Listener, h http.Handler) *http.Server {
 	s := &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+		Handler: web.LimitFields(refuse, h), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
 		ErrorLog: quiet(a.log),
 	}
 	g.Go(func() error {
@@ -115,8 +116,8 @@ func (a *App) serve(g *errgroup.Group, ln net.Listener, h http.Handler) *http.Se
 // serveAgents serves the agents' listener with TLS by the platform's authority.
 func (a *App) serveAgents(g *errgroup.Group) *http.Server {
 	s := &http.Server{
-		Handler: a.instances.AgentHandler(), TLSConfig: a.instances.TLSConfig(), ReadHeaderTimeout: headerTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ErrorLog: quiet(a.log),
+		Handler: web.LimitFields(refuse, a.instances.AgentHandler()), TLSConfig: a.instances.TLSConfig(),
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ErrorLog: quiet(a.log),
 	}
 	g.Go(func() error {
 		if err := s.ServeTLS(a.listen.agents, "", ""); !errors.Is(err, http.ErrServerClosed) {

@@ -126,10 +126,11 @@ func plain(p Problem) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// refuse answers f outside of a Router.
-func refuse(w http.ResponseWriter, r *http.Request, f *fault.Error) {
+// Refuse answers f outside of a Router: in JSON to programs, in plain text to
+// people.
+func Refuse(w http.ResponseWriter, r *http.Request, f *fault.Error) {
 	p := ProblemOf(f, "")
-	if wantsJSON(r) || strings.HasPrefix(r.URL.Path, "/v1") {
+	if wantsJSON(r) {
 		writeProblem(w, p)
 		return
 	}

@@ -15,13 +15,33 @@ type FrontConfig struct {
 	Hosts []string
 	// Proxies are the networks whose forwarded headers are believed.
 	Proxies []netip.Prefix
-	// Refuse answers a request for another host; it may be nil.
-	Refuse func(http.ResponseWriter, *http.Request, *fault.Error)
+	// Refuse answers a request for another host; without it that is Refuse.
+	Refuse Refusal
 }
 
-// maxFields is how many different header fields a request may have. How long its
-// head may be is the server's to say.
+// Refusal answers a request that gets no further than the front door.
+type Refusal func(http.ResponseWriter, *http.Request, *fault.Error)
+
+// maxFields is how many header fields a request may have. How long its head may
+// be is the server's to say.
 const maxFields = 100
+
+// LimitFields refuses requests with too many header fields, which is work for
+// whoever reads them and of no use to anybody else.
+func LimitFields(refuse Refusal, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fields := 0
+		for _, values := range r.Header {
+			fields += len(values)
+		}
+		if fields > maxFields {
+			refuse(w, r, fault.Newf(fault.Invalid, "The request has more than %d header fields.", maxFields).
+				WithKind(KindManyFields).WithFix("Send fewer."))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
 
 // forwarded are the headers by which proxies speak of the client.
 var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}
@@ -39,14 +59,9 @@ func Front(cfg FrontConfig, next http.Handler) http.Handler {
 		known[hostName(h)] = true
 	}
 	if cfg.Refuse == nil {
-		cfg.Refuse = refuse
+		cfg.Refuse = Refuse
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.Header) > maxFields {
-			cfg.Refuse(w, r, fault.Newf(fault.Invalid, "The request has more than %d header fields.", maxFields).
-				WithKind(KindManyFields).WithFix("Send fewer."))
-			return
-		}
 		if len(cfg.Proxies) > 0 {
 			if peer, ok := addressOf(r.RemoteAddr); ok && within(cfg.Proxies, peer) {
 				believe(cfg.Proxies, r, peer)
