@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v5"
 
@@ -33,6 +34,9 @@ func ReadJSON(c *echo.Context, v any) error {
 		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return tooLarge
 		}
+		if f := fault.As(err); f != nil {
+			return f
+		}
 		return invalidJSON("Something follows the JSON value", dec.InputOffset())
 	}
 	return nil
@@ -41,6 +45,10 @@ func ReadJSON(c *echo.Context, v any) error {
 func jsonFault(err error, offset int64) error {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge
+	}
+	if bad, ok := errors.AsType[*time.ParseError](err); ok {
+		return fault.Newf(fault.Invalid, "%.60s is not a moment.", bad.Value).WithKind(KindInvalidParameter).
+			WithFix("Write it as 2026-01-31T12:00:00Z.")
 	}
 	if bad, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		field := bad.Field

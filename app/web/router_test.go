@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v5"
@@ -394,9 +395,10 @@ func TestReadJSON_B08_B21_refusals(t *testing.T) {
 		Kind string `json:"kind"`
 	}
 	type request struct {
-		Name   string `json:"name"`
-		Min    int    `json:"min"`
-		Engine engine `json:"engine"`
+		Name   string    `json:"name"`
+		Min    int       `json:"min"`
+		Engine engine    `json:"engine"`
+		At     time.Time `json:"at"`
 	}
 	s := newSite(t, func(r *web.Router) {
 		r.Handle(http.MethodPost, "/api/v1/x", open, func(c *echo.Context) error {
@@ -417,6 +419,7 @@ func TestReadJSON_B08_B21_refusals(t *testing.T) {
 		"unknown field":  {asJSON, `{"name":"a","role":"owner"}`, 400, `"pointer":"/role"`},
 		"wrong type":     {asJSON, `{"min":"10"}`, 400, `"pointer":"/min"`},
 		"nested":         {asJSON, `{"engine":{"kind":7}}`, 400, `"pointer":"/engine/kind"`},
+		"no moment":      {asJSON, `{"at":"tomorrow"}`, 400, "Write it as 2026-01-31T12:00:00Z."},
 		"fraction":       {asJSON, `{"min":1.5}`, 400, "min is a JSON number"},
 		"not an object":  {asJSON, `[1]`, 400, "JSON array where an object"},
 		"syntax":         {asJSON, `{"name":}`, 400, "at byte 9"},
