@@ -2,10 +2,13 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -146,7 +149,8 @@ func crossOrigin(publicURL string) (echo.MiddlewareFunc, error) {
 	}, nil
 }
 
-// limitBody refuses a body that says it is too large, and cuts one that lies.
+// limitBody refuses a body that says it is too large, and cuts one that lies and
+// one that does not arrive.
 func (r *Router) limitBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c *echo.Context) error {
 		req := c.Request()
@@ -154,8 +158,26 @@ func (r *Router) limitBody(next echo.HandlerFunc) echo.HandlerFunc {
 			return &http.MaxBytesError{Limit: r.cfg.MaxBody}
 		}
 		if req.Body != nil && req.Body != http.NoBody {
-			req.Body = http.MaxBytesReader(c.Response(), req.Body, r.cfg.MaxBody)
+			// The server takes the deadline away when it has come to the body's end.
+			err := http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(r.cfg.BodyTime))
+			if err != nil && !errors.Is(err, http.ErrNotSupported) {
+				return fmt.Errorf("limit the time of a body: %w", err)
+			}
+			req.Body = timedBody{http.MaxBytesReader(c.Response(), req.Body, r.cfg.MaxBody)}
 		}
 		return next(c)
 	}
+}
+
+var errSlowBody = fault.New(fault.Invalid, "The request did not arrive in time.").WithKind(KindSlowBody).WithFix("Send it again.")
+
+// timedBody says what has happened when it is cut off.
+type timedBody struct{ io.ReadCloser }
+
+func (b timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, errSlowBody
+	}
+	return n, err //nolint:wrapcheck // whoever reads expects the body's own
 }

@@ -40,6 +40,7 @@ const (
 	KindInvalidParameter = "invalid_parameter"
 	KindUnsupportedMedia = "unsupported_media_type"
 	KindTooLarge         = "request_too_large"
+	KindSlowBody         = "request_timeout"
 	KindMethod           = "method_not_allowed"
 	KindCrossOrigin      = "cross_origin"
 	KindMisdirected      = "misdirected_request"
@@ -54,6 +55,7 @@ var statusOfKind = map[string]int{
 	KindInvalidParameter:   http.StatusBadRequest,
 	KindUnsupportedMedia:   http.StatusUnsupportedMediaType,
 	KindTooLarge:           http.StatusRequestEntityTooLarge,
+	KindSlowBody:           http.StatusRequestTimeout,
 	KindMethod:             http.StatusMethodNotAllowed,
 	KindMisdirected:        http.StatusMisdirectedRequest,
 	KindManyFields:         http.StatusRequestHeaderFieldsTooLarge,

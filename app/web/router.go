@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v5"
@@ -39,6 +40,8 @@ type Config struct {
 	ErrorPage func(c *echo.Context, p Problem) templ.Component
 	// MaxBody limits a request's body, in bytes; 2 MiB when it is 0.
 	MaxBody int64
+	// BodyTime is how long a request's body may take to arrive; 30 s when it is 0.
+	BodyTime time.Duration
 }
 
 // Route is a registered route, for the table of permissions and the OpenAPI
@@ -57,12 +60,18 @@ type Router struct {
 	problems []error
 }
 
-const defaultMaxBody = 2 << 20
+const (
+	defaultMaxBody  = 2 << 20
+	defaultBodyTime = 30 * time.Second
+)
 
 // New returns a router without routes.
 func New(cfg Config) (*Router, error) {
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = defaultMaxBody
+	}
+	if cfg.BodyTime == 0 {
+		cfg.BodyTime = defaultBodyTime
 	}
 	origins, err := crossOrigin(cfg.PublicURL)
 	if err != nil {
