@@ -327,7 +327,7 @@ func TestSecrets_areNeverShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, url := range []string{
-		"postgres://ada:" + hidden + "@localhost/inv", "postgres://localhost/inv?password=" + hidden,
+		"postgres://ada:" + hidden + "@localhost/inv", "postgres://localhost/inv?password=" + hidden, "postgres://localhost/inv?sslpassword=" + hidden,
 		"host=/run user=ada password=" + hidden, "host=/run password='" + hidden + `\' x'`,
 	} {
 		var s config.Serve

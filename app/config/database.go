@@ -13,6 +13,10 @@ import (
 // "host=… user=…". Its password is not shown; Reveal gives the whole.
 type DatabaseURL string
 
+// secretWords are the parameters that hold a password: of the user, and of the
+// client's private key.
+var secretWords = []string{"password", "sslpassword"}
+
 // Reveal returns the connection string with its password.
 func (d DatabaseURL) Reveal() string { return string(d) }
 
@@ -26,9 +30,12 @@ func (d DatabaseURL) String() string {
 		if err != nil {
 			return mask
 		}
-		if query := u.Query(); query.Has("password") {
-			query.Set("password", mask)
-			u.RawQuery = query.Encode()
+		query := u.Query()
+		for _, name := range secretWords {
+			if query.Has(name) {
+				query.Set(name, mask)
+				u.RawQuery = query.Encode()
+			}
 		}
 		if _, secret := u.User.Password(); secret {
 			u.User = url.UserPassword(u.User.Username(), mask)
@@ -41,7 +48,7 @@ func (d DatabaseURL) String() string {
 	}
 	shown := make([]string, 0, len(words))
 	for _, w := range words {
-		if w[0] == "password" || w[0] == "sslpassword" {
+		if slices.Contains(secretWords, w[0]) {
 			w[1] = mask
 		}
 		shown = append(shown, w[0]+"="+w[1])
