@@ -192,3 +192,16 @@ func TestB25_atOnceIsDoneOnce(t *testing.T) {
 		t.Errorf("keys: %s, want one", a.body)
 	}
 }
+
+// What was done is told even when its answer cannot be kept: the text of a new
+// key would be lost.
+func TestOnce_B25_whatWasDoneIsTold(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	_, err := w.pool.Exec(t.Context(), `ALTER TABLE auth.idempotency ADD CHECK (status IS NULL)`)
+	ok(t, err)
+	a := w.do("POST", "/api/v1/keys", `{"name":"k"}`, "Idempotency-Key: once")
+	if a.status != http.StatusCreated || !strings.Contains(a.body, `"key":"sk-inv-`) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -59,10 +60,10 @@ func (a *API) once(c *echo.Context, actor auth.Actor, in any, status int, run fu
 		}
 		return err
 	}
-	if err := claim.Finish(settling, auth.Answer{Status: status, ContentType: echo.MIMEApplicationJSON, Body: body}); err != nil {
-		return err //nolint:wrapcheck // says what failed
-	}
-	return send(c, status, body)
+	notKept := claim.Finish(settling, auth.Answer{Status: status, ContentType: echo.MIMEApplicationJSON, Body: body})
+	// It was done and is told, also when it could not be kept: a new key's text
+	// can never be read again. What the error is about is then in the log.
+	return errors.Join(send(c, status, body), notKept)
 }
 
 func answer(status int, run func() (any, error)) ([]byte, error) {
