@@ -41,7 +41,7 @@ type Step struct {
 	State   string // "done", "now", "failed" or "todo"
 	Detail  string
 	Share   int    // percent, only where bytes or shards are counted
-	Usual   string // "usually 19–34 s", or "about 2 min left"
+	Usual   string // "usually 21 s"; empty when nobody knows
 	Started time.Time
 	Took    time.Duration
 }

@@ -49,6 +49,7 @@ func (p *Console) fillInstance(ctx context.Context, a auth.Actor, d instance.Det
 		page.Ready = readySince(d)
 	}
 	page.Steps = timeline(d)
+	page.Left = estimate(page.Steps, d.Usual, time.Now())
 	page.Wait = waits(d)
 	page.Facts = facts(d)
 	page.Actions = actions(d.Instance)

@@ -118,6 +118,16 @@ type Detail struct {
 	Operations  []Operation
 	Resources   []Resource
 	Node        *Node // nil until an agent was to join
+	// Usual is how long the steps usually take; only while the instance is on
+	// its way to ready, and only for steps that were taken before.
+	Usual map[Step]Usual
+}
+
+// Usual is how long a step took the organisation's latest instances of the same
+// model on the same type of machine.
+type Usual struct {
+	Median time.Duration
+	Times  int // how many it is the median of
 }
 
 // StepRecord is one step of one generation, with its duration.

@@ -187,6 +187,19 @@ UPDATE instance.steps SET detail = @detail
 SELECT generation, step, started_at, ended_at, failed, detail FROM instance.steps
  WHERE instance_id = @instance_id ORDER BY generation, started_at, ended_at NULLS LAST;
 
+-- name: UsualSteps :many
+-- UsualSteps returns how long each step took, by the median, the organisation's
+-- last twenty instances of the model on the type of machine that became ready.
+WITH alike AS (
+  SELECT i.id FROM instance.instances i
+   WHERE i.organisation_id = @organisation_id AND i.model = @model AND i.type = @type AND i.ready_at IS NOT NULL
+   ORDER BY i.created_at DESC LIMIT 20)
+SELECT s.step, count(*) AS times,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM s.ended_at - s.started_at))::float8 AS seconds
+  FROM instance.steps s JOIN alike ON alike.id = s.instance_id
+ WHERE s.ended_at IS NOT NULL AND NOT s.failed AND NOT (s.instance_id = @id AND s.generation = @generation)
+ GROUP BY s.step;
+
 -- Operations ----------------------------------------------------------------
 
 -- name: PlanOperation :exec

@@ -129,7 +129,23 @@ func (s *Service) Instance(ctx context.Context, organisation uuid.UUID, ref stri
 	if d.Node, err = s.node(ctx, i); err != nil {
 		return d, fmt.Errorf("read the node: %w", err)
 	}
+	if i.State.Rising() && i.State != Ready {
+		if d.Usual, err = usual(ctx, q, organisation, i); err != nil {
+			return d, fmt.Errorf("read how long steps take: %w", err)
+		}
+	}
 	return d, nil
+}
+
+func usual(ctx context.Context, q *instancedb.Queries, organisation uuid.UUID, i Instance) (map[Step]Usual, error) {
+	rows, err := q.UsualSteps(ctx, instancedb.UsualStepsParams{
+		OrganisationID: organisation, Model: i.Model, Type: i.Offer.Type, ID: i.ID, Generation: int32(i.Generation),
+	})
+	out := make(map[Step]Usual, len(rows))
+	for _, r := range rows {
+		out[Step(r.Step)] = Usual{Median: time.Duration(r.Seconds * float64(time.Second)), Times: int(r.Times)}
+	}
+	return out, err
 }
 
 func steps(ctx context.Context, q *instancedb.Queries, id uuid.UUID) ([]StepRecord, error) {

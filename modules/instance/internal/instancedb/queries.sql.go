@@ -2167,6 +2167,60 @@ func (q *Queries) Transitions(ctx context.Context, instanceID uuid.UUID) ([]Tran
 	return items, nil
 }
 
+const usualSteps = `-- name: UsualSteps :many
+WITH alike AS (
+  SELECT i.id FROM instance.instances i
+   WHERE i.organisation_id = $3 AND i.model = $4 AND i.type = $5 AND i.ready_at IS NOT NULL
+   ORDER BY i.created_at DESC LIMIT 20)
+SELECT s.step, count(*) AS times,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM s.ended_at - s.started_at))::float8 AS seconds
+  FROM instance.steps s JOIN alike ON alike.id = s.instance_id
+ WHERE s.ended_at IS NOT NULL AND NOT s.failed AND NOT (s.instance_id = $1 AND s.generation = $2)
+ GROUP BY s.step
+`
+
+type UsualStepsParams struct {
+	ID             uuid.UUID
+	Generation     int32
+	OrganisationID uuid.UUID
+	Model          string
+	Type           string
+}
+
+type UsualStepsRow struct {
+	Step    string
+	Times   int64
+	Seconds float64
+}
+
+// UsualSteps returns how long each step took, by the median, the organisation's
+// last twenty instances of the model on the type of machine that became ready.
+func (q *Queries) UsualSteps(ctx context.Context, arg UsualStepsParams) ([]UsualStepsRow, error) {
+	rows, err := q.db.Query(ctx, usualSteps,
+		arg.ID,
+		arg.Generation,
+		arg.OrganisationID,
+		arg.Model,
+		arg.Type,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UsualStepsRow
+	for rows.Next() {
+		var i UsualStepsRow
+		if err := rows.Scan(&i.Step, &i.Times, &i.Seconds); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const wakeDeployment = `-- name: WakeDeployment :exec
 UPDATE instance.deployments SET due_at = now() WHERE id = $1 AND deleted_at IS NULL
 `
