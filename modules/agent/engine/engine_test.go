@@ -195,8 +195,9 @@ func TestSupervisor_saysWhyItNeverGotReady(t *testing.T) {
 	failed = b.until("the missing program", func(s wire.EngineStatus) bool {
 		return s.State == wire.EngineFailed && s.Fingerprint == missing.Fingerprint()
 	})
-	if !strings.Contains(failed.Reason, "could not be started") {
-		t.Errorf("reason %q", failed.Reason)
+	if !strings.Contains(failed.Reason, "could not be started") || !strings.Contains(failed.LastError, "/nonexistent/server") ||
+		strings.Contains(failed.LastError, "again") {
+		t.Errorf("reason %q, last error %q", failed.Reason, failed.LastError)
 	}
 
 	slow := wire.EngineSpec{Kind: wire.EngineSim, Model: "m", StartSeconds: 1, Sim: wire.SimSpec{LoadMillis: 60_000}}

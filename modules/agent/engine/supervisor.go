@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -179,8 +180,8 @@ type running interface {
 	stop()
 }
 
-// once starts spec and returns, with the last line it complained with, why it
-// does not run any more.
+// once starts spec and returns, with the last line it complained with or the
+// error that kept it from starting, why it does not run any more.
 func (s *Supervisor) once(ctx context.Context, spec wire.EngineSpec, restarts int) (line string, err error) {
 	s.move(spec, wire.EngineStatus{State: wire.EngineStarting, Restarts: restarts, Reason: "The engine is being started."}, "")
 	var e running
@@ -190,7 +191,7 @@ func (s *Supervisor) once(ctx context.Context, spec wire.EngineSpec, restarts in
 		e, err = startProcess(spec, s.folder, s.environ, s.output)
 	}
 	if err != nil {
-		return "", fault.Newf(fault.Unavailable, "The engine could not be started: %v.", err)
+		return err.Error(), fault.Newf(fault.Unavailable, "The engine could not be started: %v.", err)
 	}
 	defer e.stop()
 	s.move(spec, wire.EngineStatus{State: wire.EngineLoading, Restarts: restarts, Reason: "The engine runs and does not answer yet."}, "")
@@ -268,7 +269,7 @@ func (s *Supervisor) move(spec wire.EngineSpec, to wire.EngineStatus, address st
 	s.mu.Unlock()
 	wake(s.moved)
 	text := to.Reason
-	if to.LastError != "" {
+	if to.LastError != "" && !strings.Contains(text, to.LastError) {
 		text += " It said: " + to.LastError
 	}
 	s.tell("engine_"+string(to.State), text)

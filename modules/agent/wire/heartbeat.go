@@ -42,7 +42,7 @@ const (
 type EngineStatus struct {
 	State       EngineState `json:"state"`
 	Reason      string      `json:"reason,omitempty"`     // a sentence: why it is in this state
-	LastError   string      `json:"last_error,omitempty"` // the last line the engine complained with
+	LastError   string      `json:"last_error,omitempty"` // the last line the engine complained with, or why it could not be started
 	Since       time.Time   `json:"since,omitzero"`       // when it came into this state
 	Restarts    int         `json:"restarts"`             // of this spec, since the agent started
 	Model       string      `json:"model,omitempty"`
