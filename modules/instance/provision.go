@@ -159,8 +159,12 @@ func (s *Service) nextOffer(ctx context.Context, c *claim, kind ErrorKind, cause
 		if i <= at { // all of them have been asked
 			out.failed = true
 			out.after = min(5*time.Second<<min(c.Attempts, 6), 5*time.Minute)
-			out.message = fmt.Sprintf("None of the %d offers can be had; the last answer, for %s, was: %s They are asked again at %s UTC.",
-				len(c.offers), c.Offer, sentenceOf(cause, why), c.now.Add(out.after).UTC().Format("15:04:05"))
+			again := c.now.Add(out.after).UTC().Format("15:04:05")
+			out.message = fmt.Sprintf("%s: %s It is asked again at %s UTC.", c.Offer, sentenceOf(cause, why), again)
+			if n := len(c.offers); n > 1 {
+				out.message = fmt.Sprintf("None of the %d offers can be had; the last answer, for %s, was: %s They are asked again at %s UTC.",
+					n, c.Offer, sentenceOf(cause, why), again)
+			}
 		}
 		return out, nil
 	}
