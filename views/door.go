@@ -65,6 +65,15 @@ func (p Problem) code() string { return strconv.Itoa(p.Status) }
 // ProblemOf words a status for people when nothing better is known.
 func ProblemOf(status int, requestID string) Problem {
 	p := Problem{Status: status, RequestID: requestID, Home: true}
+	if status < 500 {
+		p.What = "This could not be done."
+		p.Why = "The request is not one that this page answers."
+		p.Fix = "Go back, load the page again and try once more."
+	} else {
+		p.What = "Something broke on our side."
+		p.Why = "The request ended in an error that is ours, not yours. It was logged."
+		p.Fix = "Try again. If it stays, give the request id below to whoever runs this platform."
+	}
 	switch status {
 	case 401:
 		p.What = "You are not signed in."
@@ -90,10 +99,6 @@ func ProblemOf(status int, requestID string) Problem {
 		p.What = "A part of the platform is away."
 		p.Why = "The database or another part does not answer at the moment."
 		p.Fix = "Try again in a few seconds. Models that serve go on answering."
-	default:
-		p.What = "Something broke on our side."
-		p.Why = "The request ended in an error that is ours, not yours. It was logged."
-		p.Fix = "Try again. If it stays, give the request id below to whoever runs this platform."
 	}
 	return p
 }

@@ -151,8 +151,13 @@ func TestErrors_sayWhatAndNameTheRequest(t *testing.T) {
 	w := setup(t)
 	for _, path := range []string{"/nowhere", "/instances/inst-00000000", "/deployments/" + w.owner.UserID.String(), "/keys/none/revoke"} {
 		a := w.get(path)
-		want(t, a, http.StatusNotFound, "What to do", a.header.Get("X-Request-Id"), "<h1")
+		want(t, a, http.StatusNotFound, "What to do", a.header.Get("X-Request-Id"), "<h1", `aria-label="Main"`)
 	}
+	if a := w.as("", "/nowhere", nil); a.status != http.StatusNotFound || strings.Contains(a.body, `aria-label="Main"`) {
+		t.Errorf("a stranger at no page: %d, with a menu: %t", a.status, strings.Contains(a.body, `aria-label="Main"`))
+	}
+	a := w.as(w.session, "/models", fields("name", "x"))
+	want(t, a, http.StatusMethodNotAllowed, "This could not be done.", `aria-label="Main"`)
 	user := w.member(auth.User)
 	want(t, w.as(user, "/deployments/new", nil), http.StatusForbidden, "You are not allowed to do this.")
 	want(t, w.as(user, "/deployments", fields("name", "x")), http.StatusForbidden)

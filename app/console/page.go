@@ -139,17 +139,33 @@ func theme(c *echo.Context) string {
 func (p *Console) ErrorPage(c *echo.Context, problem web.Problem) templ.Component {
 	page := views.ProblemOf(problem.Status, problem.RequestID)
 	if problem.Status < http.StatusInternalServerError && problem.Status != http.StatusForbidden {
-		page.Why, page.Fix = problem.Detail, problem.Fix
-		if page.Status == http.StatusNotFound {
-			page.Fix = "Check the address, or change the organisation in the menu."
+		if problem.Detail != page.What {
+			page.Why = problem.Detail
+		}
+		if problem.Fix != "" && page.Status != http.StatusNotFound {
+			page.Fix = problem.Fix
 		}
 	}
-	if actor(c).UserID != uuid.Nil && problem.Status < http.StatusInternalServerError {
+	if problem.Status < http.StatusInternalServerError && p.recognise(c) {
 		if s, err := p.shell(c, ""); err == nil {
 			return views.Layout(s, page)
 		}
 	}
 	return views.Door(theme(c), page)
+}
+
+// recognise reports whether the request is a signed-in person's. Where there is
+// no route there is no policy that would have looked: it does.
+func (p *Console) recognise(c *echo.Context) bool {
+	token := p.Guard.Cookies.Token(c.Request())
+	if actor(c).UserID != uuid.Nil || token == "" {
+		return actor(c).UserID != uuid.Nil
+	}
+	a, err := p.Auth.Peek(c.Request().Context(), token)
+	if err == nil {
+		c.SetRequest(c.Request().WithContext(auth.With(c.Request().Context(), a)))
+	}
+	return err == nil
 }
 
 // id reads an id from the path; a malformed one names nothing.
