@@ -51,11 +51,6 @@ func (p *Console) fillHome(ctx context.Context, a auth.Actor, page *views.Home) 
 		case i.State.Rising():
 			page.Starting++
 		}
-		if i.State.Failure() || i.Flag != "" {
-			page.Alerts = append(page.Alerts, views.Alert{
-				Kind: "bad", Title: i.Name + " needs a look.", Text: i.Message, Href: "/instances/" + i.ID.String(), Action: "See the instance",
-			})
-		}
 		if len(page.Rows) < homeRows {
 			page.Rows = append(page.Rows, f.row(i))
 		}
@@ -67,7 +62,7 @@ func (p *Console) fillHome(ctx context.Context, a auth.Actor, page *views.Home) 
 	if err != nil {
 		return err //nolint:wrapcheck // says enough
 	}
-	page.Alerts = append(page.Alerts, waiting(deployments)...)
+	page.Alerts = append(broken(all), waiting(deployments)...)
 	endpoints, err := p.Gateway.Endpoints(ctx, a)
 	if err != nil {
 		return err //nolint:wrapcheck // says enough
@@ -78,10 +73,35 @@ func (p *Console) fillHome(ctx context.Context, a auth.Actor, page *views.Home) 
 		}
 	}
 	page.Serving = len(serving)
-	if err := p.homeFigures(ctx, a, page); err != nil {
+	if err := p.homeFigures(ctx, a, page, len(f.billed)); err != nil {
 		return err
 	}
 	return p.firstSteps(ctx, a, page, len(deployments)+len(endpoints) > 0)
+}
+
+// broken is a note for each deployment of which instances need a look; the
+// newest of them, which comes first, says why.
+func broken(all []instance.Instance) []views.Alert {
+	var alerts []views.Alert
+	var of []uuid.UUID // the deployment of each alert
+	count := map[uuid.UUID]int{}
+	for _, i := range all {
+		if !i.State.Failure() && i.Flag == "" {
+			continue
+		}
+		count[i.DeploymentID]++
+		if n := count[i.DeploymentID]; n > 1 {
+			a := &alerts[slices.Index(of, i.DeploymentID)]
+			a.Title = views.Count(n) + " instances of " + i.Deployment + " need a look."
+			a.Href, a.Action = "/deployments/"+i.DeploymentID.String(), "See the deployment"
+			continue
+		}
+		of = append(of, i.DeploymentID)
+		alerts = append(alerts, views.Alert{
+			Kind: "bad", Title: i.Name + " needs a look.", Text: i.Message, Href: "/instances/" + i.ID.String(), Action: "See the instance",
+		})
+	}
+	return alerts
 }
 
 // waiting is a note for each deployment that is not as it should be.
@@ -98,15 +118,16 @@ func waiting(deployments []instance.Deployment) []views.Alert {
 	return alerts
 }
 
-func (p *Console) homeFigures(ctx context.Context, a auth.Actor, page *views.Home) error {
+// homeFigures reads the row of figures; billed instances cost money now.
+func (p *Console) homeFigures(ctx context.Context, a auth.Actor, page *views.Home, billed int) error {
 	if a.Can(auth.CostsView) {
 		o, err := p.Finops.Overview(ctx, a)
 		if err != nil {
 			return err //nolint:wrapcheck // says enough
 		}
-		note := "nothing is rented"
-		if n := page.Total; n > 0 {
-			note = views.Plural(n, "instance", "instances")
+		note := "nothing is billed"
+		if billed > 0 {
+			note = "for " + views.Plural(billed, "instance", "instances")
 		}
 		page.Figures = append(page.Figures,
 			views.Figure{Label: "Running now", Value: views.Number(o.BurnRate), Unit: "€/h", Note: note},

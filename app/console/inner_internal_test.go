@@ -5,9 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/inventiv-it-for-ai/inventiv/app/loop"
 	"github.com/inventiv-it-for-ai/inventiv/app/money"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
+	"github.com/inventiv-it-for-ai/inventiv/views"
 )
 
 func TestUnarmed_noCellIsAFormula(t *testing.T) {
@@ -107,5 +110,23 @@ func TestLogLine_readsBothForms(t *testing.T) {
 	}
 	if l := logLine(`{"broken`); l.Text != `{"broken` {
 		t.Errorf("%+v", l)
+	}
+}
+
+func TestBroken_oneNoteForEachDeployment(t *testing.T) {
+	t.Parallel()
+	a, b := uuid.New(), uuid.New()
+	newest := instance.Instance{ID: uuid.New(), Name: "inst-3", DeploymentID: a, Deployment: "chat", State: instance.StartupFailed, Message: "No disk."}
+	alone := instance.Instance{ID: uuid.New(), Name: "inst-2", DeploymentID: b, Deployment: "embed", State: instance.Failed, Message: "No card."}
+	alerts := broken([]instance.Instance{
+		newest, {Name: "inst-0", DeploymentID: a, State: instance.Ready}, alone,
+		{Name: "inst-1", DeploymentID: a, Deployment: "chat", State: instance.StartupFailed, Message: "Older."},
+	})
+	want := []views.Alert{
+		{Kind: "bad", Title: "2 instances of chat need a look.", Text: "No disk.", Href: "/deployments/" + a.String(), Action: "See the deployment"},
+		{Kind: "bad", Title: "inst-2 needs a look.", Text: "No card.", Href: "/instances/" + alone.ID.String(), Action: "See the instance"},
+	}
+	if !slices.Equal(alerts, want) {
+		t.Errorf("got %+v, want %+v", alerts, want)
 	}
 }
