@@ -19,11 +19,13 @@ type Usage struct {
 	Chart   CostChart
 	Rows    []UsageRow
 	Totals  UsageRow
-	Charges []ChargeRow
-	Kinds   []Cost // servers, volumes, addresses
-	Records []RecordRow
-	Lag     time.Duration // how old the newest figure may be
-	May     May
+	Charges []ChargeRow // the dearest first
+	// AllCharges is how many there are; not all of them need be listed.
+	AllCharges int
+	Kinds      []Cost // servers, volumes, addresses
+	Records    []RecordRow
+	Lag        time.Duration // how old the newest figure may be
+	May        May
 }
 
 // UsageRow is one line of usage, of a model, a key or an instance.

@@ -42,6 +42,9 @@ func periodOf(code string, now time.Time) period {
 // shownRecords is how many of the latest requests the page lists.
 const shownRecords = 15
 
+// shownCharges is how many charges it lists, the dearest ones.
+const shownCharges = 15
+
 // getUsage serves GET /usage.
 func (p *Console) getUsage(c *echo.Context) error {
 	ctx, a := c.Request().Context(), actor(c)
@@ -68,7 +71,10 @@ func (p *Console) getUsage(c *echo.Context) error {
 		}
 	}
 	note := "all answered in full"
-	if sum.Interrupted > 0 {
+	switch {
+	case sum.Requests == 0:
+		note = ""
+	case sum.Interrupted > 0:
 		note = views.Count(sum.Interrupted) + " interrupted"
 	}
 	page.Figures = append(page.Figures,
@@ -109,6 +115,9 @@ func (p *Console) fillCosts(ctx context.Context, a auth.Actor, span period, page
 			From: charge.StartedAt, To: charge.EndedAt, PerHour: charge.PricePerHour, Amount: amount,
 		})
 	}
+	slices.SortStableFunc(page.Charges, func(x, y views.ChargeRow) int { return cmp.Compare(y.Amount, x.Amount) })
+	page.AllCharges = len(page.Charges)
+	page.Charges = page.Charges[:min(shownCharges, page.AllCharges)]
 	for _, k := range []views.Choice{{ID: "server", Name: "Servers"}, {ID: "volume", Name: "Volumes"}, {ID: "address", Name: "Addresses"}} {
 		if v, ok := kinds[k.ID]; ok {
 			page.Kinds = append(page.Kinds, views.Cost{What: k.Name, Amount: v})
