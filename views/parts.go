@@ -72,7 +72,8 @@ type Figure struct {
 type Alert struct {
 	Kind         string // "busy", "bad", "good" or empty
 	Title, Text  string
-	Href, Action string // may be empty
+	Until        time.Time // when the waiting is given up; may be zero
+	Href, Action string    // may be empty
 }
 
 func (a Alert) icon() string {

@@ -140,6 +140,9 @@ func timeline(d instance.Detail) []views.Step {
 		case r.EndedAt != nil:
 			s.State, s.Detail = "done", r.Detail
 		}
+		if s.State != "done" && s.Detail == d.Message {
+			s.Detail = "" // the note above the steps says it
+		}
 		if ok && r.EndedAt != nil {
 			s.Took = r.EndedAt.Sub(r.StartedAt)
 		}
@@ -163,7 +166,7 @@ func waits(d instance.Detail) views.Alert {
 		a.Text = d.State.Sentence()
 	}
 	if d.Deadline != nil && d.State.Rising() && a.Text != "" {
-		a.Text += " It is given until " + d.Deadline.UTC().Format("15:04:05") + " UTC."
+		a.Until = *d.Deadline
 	}
 	return a
 }
