@@ -243,6 +243,9 @@ func niceStep(highest money.EUR) money.EUR {
 
 // axis writes an amount beside the axis, as fine as the steps are.
 func axis(v, step money.EUR) string {
+	if v == 0 {
+		return "0 €"
+	}
 	places := 0
 	for unit := money.Euro; places < 9 && step%unit != 0; unit /= 10 {
 		places++
