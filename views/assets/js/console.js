@@ -45,7 +45,11 @@
 
   tick();
   setInterval(tick, 1000);
-  document.addEventListener("htmx:after:swap", tick);
+  document.addEventListener("htmx:after:swap", () => {
+    tick();
+    const main = document.querySelector("#main h1"); // the tab says what the heading says
+    if (main) document.title = main.textContent.trim() + " · Inventiv";
+  });
 
   // --- The live stream: thin events; each region fetches itself anew. ------
 
