@@ -7,10 +7,13 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
@@ -122,13 +125,22 @@ func cleanEmail(email string) (string, error) {
 	return email, nil
 }
 
-// cleanName returns a name for people, of at most 100 characters.
+// cleanName returns a name for people, of at most 100 characters, in the one
+// way it can be written (NFC).
 func cleanName(what, name string) (string, error) {
-	name = strings.TrimSpace(name)
-	if name == "" || len([]rune(name)) > 100 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", fault.Newf(fault.Invalid, "%s needs a name of 1 to 100 characters, on one line.", what).WithField("name")
+	name = norm.NFC.String(strings.TrimSpace(name))
+	if name == "" || len([]rune(name)) > 100 || !utf8.ValidString(name) || strings.ContainsFunc(name, misleads) {
+		return "", fault.Newf(fault.Invalid, "%s needs a name of 1 to 100 characters, on one line.", what).WithField("name").
+			WithFix("Characters that cannot be seen, or that turn the direction of others, are not taken.")
 	}
 	return name, nil
+}
+
+// misleads reports whether a name with r may look like another one: it breaks
+// the line, turns the direction of what follows, or cannot be seen. What joins
+// letters and emoji stays.
+func misleads(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp) || unicode.Is(unicode.Cf, r) && r != '\u200c' && r != '\u200d'
 }
 
 // none reports whether a query found no row.

@@ -42,6 +42,24 @@ func TestCreateKey_isShownOnceAndWorksAtOnce(t *testing.T) {
 	}
 }
 
+func TestCreateKey_B41_namesAreWhatTheyLookLike(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, name := range []string{"", "  ", strings.Repeat("é", 101), "a\u202egnp.exe", "a\u2066b", "a\u200bb", "a\u2028b", "a\x00b", "a\x85b", "a\xffb", "\ufeffa"} {
+		_, _, err := b.CreateKey(t.Context(), b.owner, name, auth.ScopeInference, time.Time{})
+		is(t, err, fault.Invalid, "")
+	}
+	for name, want := range map[string]string{
+		" demo ": "demo", "cafe\u0301": "café", "<script>": "<script>", "админ": "админ", "👩\u200d🔬 lab": "👩\u200d🔬 lab", "admin": "admin",
+	} {
+		k, _, err := b.CreateKey(t.Context(), b.owner, name, auth.ScopeInference, time.Time{})
+		ok(t, err)
+		if k.Name != want {
+			t.Errorf("%q became %q, want %q", name, k.Name, want)
+		}
+	}
+}
+
 func TestCreateKey_refusals(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
