@@ -100,7 +100,7 @@ func (s *Service) refused(ctx context.Context, user uuid.UUID, email string, fro
 		return err //nolint:wrapcheck // Audit says what it did
 	}
 	return fault.New(fault.Signin, "The e-mail address or the password is wrong.").
-		WithFix("Check both; an operator can make a new link with inventiv admin setup-url.").WithKind("invalid_credentials")
+		WithFix("Check both; whoever runs this platform can make a new link with inventiv admin reset-password.").WithKind("invalid_credentials")
 }
 
 // renewHash stores the password's hash with today's cost. It can wait for the
