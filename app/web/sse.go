@@ -22,7 +22,8 @@ type Message struct {
 // Times of an event stream.
 const (
 	// streamHeartbeat keeps proxies from closing a quiet connection and finds
-	// clients that went away without a word.
+	// clients that went away without a word. It is an event, so that a page can
+	// tell when it is the server that went.
 	streamHeartbeat = 20 * time.Second
 	// streamIdle ends a stream on which nothing happened: a forgotten tab comes
 	// back by itself, with its Last-Event-ID, and is authorised anew.
@@ -68,7 +69,7 @@ func Stream(c *echo.Context, messages <-chan Message) error {
 			s.write(m.frame())
 			idle.Reset(streamIdle)
 		case <-heartbeat.C:
-			s.write(": alive\n\n")
+			s.write("event: alive\ndata:\n\n")
 		case <-idle.C:
 			return nil
 		case <-life.C:

@@ -79,7 +79,7 @@ func TestStream_beatsWhenQuietAndEndsWhenIdle(t *testing.T) {
 		if took := time.Since(start); took != 10*time.Minute {
 			t.Errorf("an idle stream lived %s, want 10m", took)
 		}
-		if beats := strings.Count(rec.Body.String(), ": alive\n\n"); beats < 29 || beats > 30 {
+		if beats := strings.Count(rec.Body.String(), "event: alive\ndata:\n\n"); beats < 29 || beats > 30 {
 			t.Errorf("%d heartbeats in 10 minutes, want one each 20 s", beats)
 		}
 	})

@@ -55,7 +55,10 @@
 
   const badge = document.getElementById("live");
   const topics = ["instance", "deployment", "endpoint", "key", "member", "usage", "loop", "charge", "model", "reset"];
-  let stream, since = badge?.dataset.since || "", wait = 1000, timer, doubt;
+  const silence = 50000; // the server says every 20 s that it is alive
+  let stream, since = badge?.dataset.since || "", wait = 1000, timer, doubt, heard = Date.now(), tried;
+
+  function hear() { heard = Date.now(); }
 
   function show(state, word) {
     clearTimeout(doubt);
@@ -70,14 +73,17 @@
 
   function lost() {
     clearTimeout(doubt);
-    doubt = setTimeout(show, 1500, "lost", "reconnecting"); // a short break is nobody's business
+    const word = "as of " + formats.clock.format(heard + skew) + ", reconnecting";
+    doubt = setTimeout(show, 1500, "lost", word); // a short break is nobody's business
   }
 
   function connect() {
     clearTimeout(timer);
     stream?.close();
     stream = new EventSource(badge.dataset.stream + (since ? "?since=" + encodeURIComponent(since) : ""));
-    stream.onopen = () => { wait = 1000; show("on", "live"); };
+    tried = Date.now();
+    stream.onopen = () => { hear(); wait = 1000; show("on", "live"); };
+    stream.addEventListener("alive", hear);
     stream.onerror = () => {
       lost();
       if (stream.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
@@ -85,7 +91,7 @@
       wait = Math.min(wait * 2, 15000);
     };
     for (const topic of topics) {
-      stream.addEventListener(topic, (e) => { since = e.lastEventId || since; tell(topic, e.data); });
+      stream.addEventListener(topic, (e) => { hear(); since = e.lastEventId || since; tell(topic, e.data); });
     }
   }
 
@@ -99,6 +105,12 @@
     addEventListener("pageshow", (e) => { if (e.persisted) { connect(); tell("reset"); } });
     addEventListener("pagehide", () => stream.close());
     addEventListener("offline", lost);
+    // A connection may die without a word: a network changed, a lid was shut.
+    setInterval(() => {
+      if (stream.readyState === EventSource.CLOSED || Date.now() - Math.max(heard, tried) < silence) return;
+      lost();
+      connect();
+    }, 5000);
     addEventListener("online", connect);
   }
 
