@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
 
 const { INVENTIV_URL: site, INVENTIV_ADMIN_EMAIL: email, INVENTIV_ADMIN_PASSWORD: password, OPENAI_MODEL: model } = process.env;
-const name = "from-the-browser";
+const name = "from-the-browser-with-a-name-as-long-as-any-name-may-be-in-here"; // 63 characters
 const complaints = [];
 let browser;
 let page;
@@ -85,4 +85,33 @@ test("the usage page has the request and what it cost", async () => {
   const cost = await page.getByTestId("usage-value").innerText();
   assert.ok(Number.parseFloat(cost) > 0, `the cost is ${cost}`);
   calm();
+});
+
+test("no page is wider than a phone, whatever is called how", async () => {
+  const paths = await page.locator("nav.nav a").evaluateAll((all) => all.map((a) => a.getAttribute("href")));
+  assert.ok(paths.length > 8, `the menu leads to ${paths}`);
+  await page.goto(`${site}/deployments`);
+  const deployment = await page.locator("#main tbody a.row-link", { hasText: name }).getAttribute("href");
+  await page.goto(site + deployment);
+  const instance = await page.locator("#main tbody a.row-link").first().getAttribute("href");
+  await page.setViewportSize({ width: 390, height: 844 });
+  for (const path of [...paths, deployment, `${deployment}/delete`, instance, `${instance}/terminate`, `/deployments/new?model=${model}`]) {
+    await page.goto(site + path);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(wide <= 390, `${path} is ${wide} pixels wide`);
+  }
+  await page.setViewportSize({ width: 1280, height: 900 });
+  calm();
+});
+
+test("a page that lost the server says so, and since when, and comes back", async () => {
+  await page.goto(site);
+  const badge = page.locator("#live");
+  await page.locator('#live[data-state="on"]').waitFor();
+  await page.context().setOffline(true);
+  await page.locator('#live[data-state="lost"]').waitFor();
+  assert.match(await badge.innerText(), /as of \d\d:\d\d:\d\d, reconnecting/);
+  await page.context().setOffline(false);
+  await page.locator('#live[data-state="on"]').waitFor();
+  complaints.splice(0); // of what it tried meanwhile
 });
