@@ -42,6 +42,7 @@ func (p *Console) fillHome(ctx context.Context, a auth.Actor, page *views.Home) 
 	if err != nil {
 		return err
 	}
+	slices.SortStableFunc(all, failuresLast)
 	page.Total = len(all)
 	serving := map[string]bool{}
 	for _, i := range all {
@@ -77,6 +78,17 @@ func (p *Console) fillHome(ctx context.Context, a auth.Actor, page *views.Home) 
 		return err
 	}
 	return p.firstSteps(ctx, a, page, len(deployments)+len(endpoints) > 0)
+}
+
+// failuresLast orders a list by what works; the notes speak of the rest.
+func failuresLast(x, y instance.Instance) int {
+	rank := func(i instance.Instance) int {
+		if i.State.Failure() {
+			return 1
+		}
+		return 0
+	}
+	return rank(x) - rank(y)
 }
 
 // broken is a note for each deployment of which instances need a look; the
