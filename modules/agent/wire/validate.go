@@ -17,9 +17,8 @@ const MaxSkew = 30 * time.Second
 
 // Limits of what an agent may say.
 const (
-	MaxLine   = 64 << 10 // bytes of one log line; longer ones are cut
-	maxText   = 4 << 10  // bytes of a reason or an error line
-	maxShort  = 256      // bytes of a name, version or checksum
+	maxText   = 4 << 10 // bytes of a reason or an error line
+	maxShort  = 256     // bytes of a name, version or checksum
 	maxToken  = 512
 	maxCSR    = 16 << 10
 	maxGPUs   = 64
