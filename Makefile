@@ -44,7 +44,7 @@ gen: $(TOOLS)/sqlc $(TOOLS)/templ ## Generate the queries' and the pages' Go cod
 
 verify: ## Generated code and go.mod are what they should be
 	@before=$$($(GENERATED) | xargs cksum); $(MAKE) gen; after=$$($(GENERATED) | xargs cksum); \
-	  [ "$$before" = "$$after" ] || { echo "make gen changed generated code; commit what it wrote:"; git status --short -- modules views; exit 1; }
+	  [ "$$before" = "$$after" ] || { echo "make gen changed generated code; commit what it wrote:"; git status --short -- modules views db; exit 1; }
 	go mod tidy -diff
 
 race: ## Run every Go test under the race detector
