@@ -10,11 +10,11 @@ import (
 	"fmt"
 )
 
-// Code says what kind of fault it is. Each code has one HTTP status and one
-// exit code of the command line (see design.md §5).
+// Code says what kind of fault it is. Package web answers each with one HTTP
+// status, of which package cli makes an exit code.
 type Code string
 
-// The codes, in the order of the exit codes they map to.
+// The codes, in the order of those exit codes.
 const (
 	Invalid     Code = "invalid"     // the request itself is wrong
 	Signin      Code = "signin"      // nobody, or nobody known, is asking
@@ -25,7 +25,7 @@ const (
 	Throttled   Code = "throttled"   // too many requests, try later
 	Timeout     Code = "timeout"     // waited and gave up
 	Unavailable Code = "unavailable" // a part we need is away
-	Internal    Code = "internal"    // ours; never made with New
+	Internal    Code = "internal"    // ours; what people are shown in place of an error that is no fault
 )
 
 // Error is a fault with its code, the sentence for people and, when there is

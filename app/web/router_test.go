@@ -357,7 +357,7 @@ func TestHeaders_onEveryAnswer(t *testing.T) {
 	}
 }
 
-// The matrix of quality-cases 2.11.
+// Who may send what from where.
 func TestCrossOrigin_table(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(r *web.Router) {
