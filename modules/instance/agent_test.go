@@ -415,3 +415,33 @@ func TestWatch_F25_theDatabasesAbsenceIsNobodysSilence(t *testing.T) {
 		t.Errorf("it is %s, %v", i.Connectivity, err)
 	}
 }
+
+func TestRoutes_tellWhatEnginesReport(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	id, token := w.joining(t, "a")
+	c := w.caller(t)
+	if err := c.join(t, id, token); err != nil {
+		t.Fatal(err)
+	}
+	running, waiting, generated, cache := int64(3), int64(2), int64(1234), 0.75
+	err := c.beat(t, id, func(h *wire.Heartbeat) {
+		h.Gauges = &wire.EngineGauges{Running: &running, Waiting: &waiting, KVCacheUse: &cache, GenerationTokens: &generated}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sql(t, w.pool, `UPDATE instance.instances SET state = 'ready', connectivity = 'online'`)
+	routes, _, err := w.Routes(t.Context())
+	if err != nil || len(routes) != 1 {
+		t.Fatalf("Routes = %+v, %v", routes, err)
+	}
+	if r := routes[0]; r.ID != id || r.Kind != "chat" || r.Running != 3 || r.Waiting != 2 || r.Generated != 1234 || r.KVCache != 0.75 ||
+		time.Since(r.ReportedAt) > time.Minute {
+		t.Errorf("route = %+v", r)
+	}
+	sql(t, w.pool, `UPDATE instance.instances SET state = 'draining'`)
+	if routes, _, err := w.Routes(t.Context()); err != nil || len(routes) != 0 {
+		t.Errorf("draining: Routes = %+v, %v", routes, err)
+	}
+}

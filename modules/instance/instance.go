@@ -232,7 +232,11 @@ type Sample struct {
 type Route struct {
 	ID, Organisation uuid.UUID
 	Name, Model      string
-	Running, Waiting int // by its last report
+	Kind             string    // chat or embedding
+	ReportedAt       time.Time // when it last said the following
+	Running, Waiting int
+	KVCache          float64 // share in use, 0 to 1
+	Generated        int64   // tokens since its engine started
 }
 
 // Sleeping is a model that is deployed and has no instance to answer now.

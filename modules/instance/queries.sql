@@ -389,10 +389,12 @@ SELECT count(*) AS nodes, count(*) FILTER (WHERE connectivity = 'lost') AS lost
   FROM instance.instances WHERE state = 'ready';
 
 -- name: Routes :many
-SELECT i.id, i.organisation_id, i.name, i.model,
+SELECT i.id, i.organisation_id, i.name, i.model, d.kind, n.heartbeat_at,
     coalesce((n.heartbeat -> 'gauges' ->> 'running')::bigint, 0)::bigint AS running,
-    coalesce((n.heartbeat -> 'gauges' ->> 'waiting')::bigint, 0)::bigint AS waiting
-  FROM instance.instances i JOIN instance.nodes n ON n.instance_id = i.id
+    coalesce((n.heartbeat -> 'gauges' ->> 'waiting')::bigint, 0)::bigint AS waiting,
+    coalesce((n.heartbeat -> 'gauges' ->> 'kv_cache_use')::float8, 0)::float8 AS kv_cache,
+    coalesce((n.heartbeat -> 'gauges' ->> 'generation_tokens')::bigint, 0)::bigint AS generated
+  FROM instance.instances i JOIN instance.nodes n ON n.instance_id = i.id JOIN instance.deployments d ON d.id = i.deployment_id
  WHERE i.state = 'ready' AND i.connectivity = 'online' AND i.eligibility = 'eligible'
    AND coalesce(n.heartbeat -> 'engine' ->> 'state', 'ready') = 'ready'
  ORDER BY i.id;

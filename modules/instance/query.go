@@ -266,9 +266,14 @@ func (s *Service) Routes(ctx context.Context) ([]Route, []Sleeping, error) {
 	routes := make([]Route, 0, len(rows))
 	for _, r := range rows {
 		awake[served{r.OrganisationID, r.Model}] = true
-		routes = append(routes, Route{
-			ID: r.ID, Organisation: r.OrganisationID, Name: r.Name, Model: r.Model, Running: int(r.Running), Waiting: int(r.Waiting),
-		})
+		route := Route{
+			ID: r.ID, Organisation: r.OrganisationID, Name: r.Name, Model: r.Model, Kind: r.Kind, Running: int(r.Running),
+			Waiting: int(r.Waiting), KVCache: r.KvCache, Generated: r.Generated,
+		}
+		if r.HeartbeatAt != nil {
+			route.ReportedAt = *r.HeartbeatAt
+		}
+		routes = append(routes, route)
 	}
 	wishes, err := s.q().Wishes(ctx)
 	if err != nil {

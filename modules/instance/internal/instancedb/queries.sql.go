@@ -1750,10 +1750,12 @@ func (q *Queries) ResourcesSince(ctx context.Context, since time.Time) ([]Resour
 }
 
 const routes = `-- name: Routes :many
-SELECT i.id, i.organisation_id, i.name, i.model,
+SELECT i.id, i.organisation_id, i.name, i.model, d.kind, n.heartbeat_at,
     coalesce((n.heartbeat -> 'gauges' ->> 'running')::bigint, 0)::bigint AS running,
-    coalesce((n.heartbeat -> 'gauges' ->> 'waiting')::bigint, 0)::bigint AS waiting
-  FROM instance.instances i JOIN instance.nodes n ON n.instance_id = i.id
+    coalesce((n.heartbeat -> 'gauges' ->> 'waiting')::bigint, 0)::bigint AS waiting,
+    coalesce((n.heartbeat -> 'gauges' ->> 'kv_cache_use')::float8, 0)::float8 AS kv_cache,
+    coalesce((n.heartbeat -> 'gauges' ->> 'generation_tokens')::bigint, 0)::bigint AS generated
+  FROM instance.instances i JOIN instance.nodes n ON n.instance_id = i.id JOIN instance.deployments d ON d.id = i.deployment_id
  WHERE i.state = 'ready' AND i.connectivity = 'online' AND i.eligibility = 'eligible'
    AND coalesce(n.heartbeat -> 'engine' ->> 'state', 'ready') = 'ready'
  ORDER BY i.id
@@ -1764,8 +1766,12 @@ type RoutesRow struct {
 	OrganisationID uuid.UUID
 	Name           string
 	Model          string
+	Kind           string
+	HeartbeatAt    *time.Time
 	Running        int64
 	Waiting        int64
+	KvCache        float64
+	Generated      int64
 }
 
 func (q *Queries) Routes(ctx context.Context) ([]RoutesRow, error) {
@@ -1782,8 +1788,12 @@ func (q *Queries) Routes(ctx context.Context) ([]RoutesRow, error) {
 			&i.OrganisationID,
 			&i.Name,
 			&i.Model,
+			&i.Kind,
+			&i.HeartbeatAt,
 			&i.Running,
 			&i.Waiting,
+			&i.KvCache,
+			&i.Generated,
 		); err != nil {
 			return nil, err
 		}
