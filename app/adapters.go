@@ -9,6 +9,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/catalog"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
 )
@@ -78,7 +79,10 @@ func (r routed) Routes(ctx context.Context) ([]gateway.Replica, []gateway.Sleepi
 	routes, asleep, err := r.instances.Routes(ctx)
 	replicas, sleeping := make([]gateway.Replica, len(routes)), make([]gateway.Sleeping, len(asleep))
 	for i, v := range routes {
-		replicas[i] = gateway.Replica{ID: v.ID, Organisation: v.Organisation, Model: v.Model, Name: v.Name, Waiting: v.Waiting}
+		replicas[i] = gateway.Replica{
+			ID: v.ID, Organisation: v.Organisation, Model: v.Model, Name: v.Name, Embeds: v.Kind == "embedding",
+			Gauges: balance.Gauges{At: v.ReportedAt, Running: v.Running, Waiting: v.Waiting, Cache: v.KVCache, Generated: v.Generated},
+		}
 	}
 	for i, v := range asleep {
 		sleeping[i] = gateway.Sleeping{Organisation: v.Organisation, Model: v.Model, State: "stopped"}

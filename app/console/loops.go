@@ -24,6 +24,7 @@ var purposes = map[string]string{
 	"routes":           "keeps the gateway’s table of who serves what",
 	"usage":            "moves metered requests from the spool into the database",
 	"endpoints":        "checks that endpoints answer",
+	"canaries":         "has instances without work generate a token",
 	"usage partitions": "makes next month’s part of the usage table",
 	"sessions":         "drops sessions and links that have ended",
 	"api keys":         "learns of new and revoked keys",

@@ -7,12 +7,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
@@ -73,11 +73,12 @@ func serving(t testing.TB, engine *canned) *bed {
 	b := newBed(t, nil)
 	way := &table{routes: map[routeKey]*route{}, lists: map[uuid.UUID][]*route{}, targets: map[uuid.UUID]*target{}, loaded: true}
 	to := &target{
-		id: uuid.New(), busy: new(atomic.Int64),
+		id: uuid.New(), model: model, replica: balance.NewReplica(nil),
 		server: upstream.New(func(context.Context) (upstream.Conn, error) { return engine, nil }),
 	}
 	to.setHeads("instance", "/v1", "")
-	way.add(b.organisation, model, to)
+	way.add(b.organisation, to)
+	b.watch(t.Context(), way, 0)
 	b.table.Store(way)
 	return b
 }

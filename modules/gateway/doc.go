@@ -13,7 +13,8 @@
 // final one: completed if the client was sent the whole answer, interrupted
 // with a code otherwise. The final record is written before the last byte goes
 // out, so an answer that is complete at the client is metered. An endpoint is
-// unknown, reachable or unreachable.
+// unknown, reachable or unreachable. Each process judges the replicas for
+// itself: one is eligible, ejected, or on trial (package balance).
 //
 // # Who may ask
 //
@@ -29,6 +30,6 @@
 //
 // # How to look at it
 //
-// The loops "routes", "usage", "endpoints" and "usage partitions", the metrics
+// The loops "routes", "usage", "endpoints", "canaries" and "usage partitions", the metrics
 // inventiv_gateway_*, and x-request-id, which is the record's id.
 package gateway

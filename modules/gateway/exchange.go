@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
@@ -35,10 +36,11 @@ type exchange struct {
 	head   openai.Head
 	body   openai.Body
 	record spool.Record
-	begun  bool // the client was sent something
-	ended  bool // the final record is written
-	again  bool // the server did not take the request: another one may be asked
-	theirs bool // the error is the server's own
+	to     *target // that has the request, or had it last
+	begun  bool    // the client was sent something
+	ended  bool    // the final record is written
+	again  bool    // the server did not take the request: another one may be asked
+	theirs bool    // the error is the server's own
 }
 
 // serve carries the request out. An error that it returns is still to be sent.
@@ -52,7 +54,7 @@ func (x *exchange) serve() *openai.Error {
 	defer x.service.metrics.inFlight.Dec()
 	refused = x.attempt(to)
 	if refused != nil && x.mayRetry() {
-		if other := x.service.pick(way, to); other != nil {
+		if other := x.pick(way, to); other != nil {
 			x.service.metrics.retries.Inc()
 			x.sentTo(other)
 			refused = x.attempt(other)
@@ -85,7 +87,7 @@ func (x *exchange) accept() (*route, *target, *openai.Error) {
 	if way == nil {
 		return nil, nil, t.noModel(x.caller.Organisation, string(x.head.Model))
 	}
-	to := x.service.pick(way, nil)
+	to := x.pick(way, nil)
 	if to == nil {
 		return nil, nil, sleeps(way)
 	}
@@ -131,8 +133,9 @@ const (
 // it returns is still to be sent.
 func (x *exchange) attempt(to *target) *openai.Error {
 	x.again, x.theirs = false, false
-	to.busy.Add(1)
-	defer to.busy.Add(-1)
+	x.to = to
+	to.replica.Begin(x.head.Stream)
+	defer to.replica.End(x.head.Stream)
 	fields := [...]upstream.Field{{Name: "X-Request-Id", Value: x.name}, {Name: "Traceparent"}}
 	req := upstream.Request{Head: to.heads[x.kind], Fields: fields[:1], Body: x.body.Parts(), Patience: x.service.limits.firstByte}
 	if trace := x.r.Header["Traceparent"]; len(trace) == 1 {
@@ -145,6 +148,9 @@ func (x *exchange) attempt(to *target) *openai.Error {
 		return x.failed(err, true)
 	}
 	defer res.Close()
+	if res.Status < http.StatusInternalServerError {
+		x.well()
+	}
 	if !x.head.Stream { // a stream may wait for its first token yet
 		res.SetPatience(x.service.limits.gap)
 	}
@@ -173,6 +179,7 @@ func (x *exchange) failed(err error, before bool) *openai.Error {
 	case x.r.Context().Err() != nil:
 		e.Status, e.Code, e.Message = 0, codeClientGone, "The client has left."
 	case errors.Is(err, upstream.ErrSilent):
+		x.ill(balance.Stalled)
 		e.Status, e.Code = http.StatusGatewayTimeout, codeTimeout
 		if e.Message = "The model's server fell silent in the middle of its answer."; before {
 			e.Message = "The model's server did not begin to answer in time."
@@ -182,9 +189,12 @@ func (x *exchange) failed(err error, before bool) *openai.Error {
 	case fault.As(err) != nil: // the address may not be dialled
 		e.Code, e.Message, e.Retry = codeBadUpstream, "The model's server is at an address that requests may not be sent to.", false
 	case before:
+		x.ill(balance.Connection)
 		x.again = true
+		e.Status, e.RetryAfter = http.StatusServiceUnavailable, retrySoon
 		e.Code, e.Message = codeUnreachable, "The model's server cannot be reached. Try again."
 	default:
+		x.ill(balance.Connection)
 		return lost()
 	}
 	return e

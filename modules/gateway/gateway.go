@@ -16,6 +16,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/money"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
@@ -40,7 +41,8 @@ type Instances interface {
 type Replica struct {
 	ID, Organisation uuid.UUID
 	Model, Name      string
-	Waiting          int // requests that wait in its engine, as last heard
+	Embeds           bool // it answers /v1/embeddings, not chat
+	Gauges           balance.Gauges
 }
 
 // Sleeping is a model that is deployed and has no replica at the moment.
@@ -105,14 +107,14 @@ type Service struct {
 	toPublic, toPrivate http.RoundTripper // endpoints, to look after them
 	limits              limits
 	table               atomic.Pointer[table]
-	turn                atomic.Uint32 // whose turn it is among equals
-	held                atomic.Int64  // bytes of bodies in memory
+	origin              time.Time    // from which the moments of balance are counted
+	held                atomic.Int64 // bytes of bodies in memory
 
 	rows   gatewaydb.InsertUsageParams // of a batch; these three are of the flush pass alone
 	untold map[uuid.UUID]bool          // organisations with new usage
 	toldAt time.Time
 
-	routeLoop, flushLoop, checkLoop, partitionLoop *loop.Loop
+	routeLoop, flushLoop, checkLoop, canaryLoop, partitionLoop *loop.Loop
 }
 
 // limits bound what one request, or all together, may take.
@@ -141,7 +143,7 @@ func New(c Config) (*Service, error) {
 	}
 	s := &Service{
 		pool: c.Pool, ring: c.Keyring, log: c.Log, keys: c.Keys, instances: c.Instances, prices: c.Prices, models: c.Models,
-		events: c.Events, spool: records, toPublic: toEndpoints(false), toPrivate: toEndpoints(true), untold: map[uuid.UUID]bool{},
+		events: c.Events, spool: records, toPublic: toEndpoints(false), toPrivate: toEndpoints(true), untold: map[uuid.UUID]bool{}, origin: time.Now(),
 		limits: limits{
 			body: c.MaxBody, held: buffersAtOnce * c.MaxBody, bodyTime: time.Minute, answer: 64 << 20,
 			firstByte: 10 * time.Minute, gap: 2 * time.Minute, write: 30 * time.Second,
@@ -152,6 +154,7 @@ func New(c Config) (*Service, error) {
 	s.routeLoop = loop.New("routes", time.Second, c.Log, s.reload)
 	s.flushLoop = loop.New("usage", flushEvery, c.Log, s.flush)
 	s.checkLoop = loop.New("endpoints", 15*time.Second, c.Log, s.checkEndpoints)
+	s.canaryLoop = loop.New("canaries", canaryEvery, c.Log, s.sendCanaries)
 	s.partitionLoop = loop.New("usage partitions", 6*time.Hour, c.Log, s.partition)
 	for _, topic := range []string{events.Instance, events.Deployment, events.Endpoint, events.Model} {
 		c.Events.On(topic, s.routeLoop.Wake)
@@ -162,7 +165,7 @@ func New(c Config) (*Service, error) {
 
 // Loops returns the gateway's loops; the caller runs them.
 func (s *Service) Loops() []*loop.Loop {
-	return []*loop.Loop{s.routeLoop, s.flushLoop, s.checkLoop, s.partitionLoop}
+	return []*loop.Loop{s.routeLoop, s.flushLoop, s.checkLoop, s.canaryLoop, s.partitionLoop}
 }
 
 // Close stores what the spool holds, if the database is there within ctx, and

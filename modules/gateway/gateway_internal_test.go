@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -25,6 +26,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
@@ -127,6 +129,9 @@ type fakeInstances struct {
 	order        []uuid.UUID
 	urls         map[uuid.UUID]string
 	sleeping     []Sleeping
+	gauges       balance.Gauges            // of all of them
+	cut          atomic.Pointer[uuid.UUID] // the one without a tunnel
+	opened       atomic.Int64              // attempts to reach that one
 }
 
 func (f *fakeInstances) add(to string) uuid.UUID {
@@ -138,12 +143,16 @@ func (f *fakeInstances) add(to string) uuid.UUID {
 func (f *fakeInstances) Routes(context.Context) ([]Replica, []Sleeping, error) {
 	var list []Replica
 	for _, id := range f.order {
-		list = append(list, Replica{ID: id, Organisation: f.organisation, Model: model, Name: "replica"})
+		list = append(list, Replica{ID: id, Organisation: f.organisation, Model: model, Name: "replica", Gauges: f.gauges})
 	}
 	return list, f.sleeping, nil
 }
 
 func (f *fakeInstances) Open(id uuid.UUID) (upstream.Conn, error) {
+	if cut := f.cut.Load(); cut != nil && *cut == id {
+		f.opened.Add(1)
+		return nil, errors.New("no tunnel")
+	}
 	u, err := url.Parse(f.urls[id])
 	if err != nil {
 		return nil, err

@@ -55,6 +55,10 @@ func (x *exchange) end(status spool.Status, httpStatus int, code string) error {
 		return err //nolint:wrapcheck // a sentence for people
 	}
 	x.ended = true
+	if status == spool.Completed {
+		x.to.replica.Moved(x.started.Add(r.Duration).Sub(x.service.origin))
+		x.to.replica.Finished(r.Duration, r.CompletionTokens)
+	}
 	x.service.metrics.ended(r, x.kind, x.overhead())
 	return nil
 }

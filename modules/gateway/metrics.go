@@ -20,6 +20,7 @@ type metrics struct {
 	firstToken prometheus.Histogram
 	inFlight   prometheus.Gauge
 	retries    prometheus.Counter
+	ejections  *prometheus.CounterVec // cause
 	setAside   prometheus.Counter
 	overhead   prometheus.Histogram
 	genAI      *genAI
@@ -47,6 +48,9 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "inventiv_gateway_requests_in_flight", Help: "Requests that were accepted and have not ended.",
 		}),
+		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "inventiv_gateway_ejections_total", Help: "Replicas that were set aside because they failed.",
+		}, []string{"cause"}),
 		setAside: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inventiv_gateway_usage_set_aside_total", Help: "Usage records that the database refuses: they are kept in the spool's quarantine.",
 		}),
@@ -61,6 +65,7 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 		}),
 	}
 	if registerer != nil {
+		registerer.MustRegister(m.ejections)
 		registerer.MustRegister(m.requests, m.refusals, m.tokens, m.duration, m.firstToken, m.inFlight, m.retries, m.setAside, m.overhead, m.genAI,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "inventiv_gateway_spool_bytes", Help: "Bytes in the usage spool that are not stored yet.",

@@ -11,7 +11,7 @@ DELETE FROM gateway.endpoints WHERE organisation_id = @organisation_id AND (id::
 
 -- name: AllEndpoints :many
 -- AllEndpoints is what the gateway routes to, over all organisations.
-SELECT id, organisation_id, name, model, base_url, key_sealed, private, state FROM gateway.endpoints ORDER BY id;
+SELECT id, organisation_id, name, model, base_url, key_sealed, private, state, checked_at FROM gateway.endpoints ORDER BY id;
 
 -- name: SetEndpointState :execrows
 UPDATE gateway.endpoints SET state = @state, message = @message, checked_at = now()

@@ -145,7 +145,9 @@ func (o *streamWriter) write(events []byte) error {
 		o.x.begun = true
 	}
 	limit := o.x.service.limits.write
-	if now := time.Now(); o.until.Sub(now) < limit/2 { // not for each event: it costs
+	now := time.Now()
+	o.x.to.replica.Moved(now.Sub(o.x.service.origin))
+	if o.until.Sub(now) < limit/2 { // not for each event: it costs
 		o.until = now.Add(limit)
 		_ = o.x.control.SetWriteDeadline(o.until) // a test's recorder has none
 	}

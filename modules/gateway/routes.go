@@ -10,11 +10,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
@@ -37,22 +37,24 @@ type routeKey struct {
 // route is one organisation's way to a model.
 type route struct {
 	model   string
-	targets []*target // none: the model sleeps
-	state   string    // of a sleeping one, in a word
-	price   Price     // zero without one
+	targets []*target   // none: the model sleeps
+	set     balance.Set // the same, to choose from
+	state   string      // of a sleeping one, in a word
+	price   Price       // zero without one
 }
 
 // target is a server that takes requests.
 type target struct {
 	id       uuid.UUID
 	name     string
+	model    string
 	endpoint bool
-	down     bool // it did not answer the last check: only if there is no other
-	waiting  int
+	embeds   bool                          // an instance that answers no chat
 	address  string                        // what server and heads were made from
-	server   *upstream.Server              // shared with the targets of the tables before
+	server   *upstream.Server              // shared with the targets of the tables before, as is replica
 	heads    [openai.Embeddings + 1][]byte // of requests, by kind
-	busy     *atomic.Int64                 // requests of ours that it has
+	replica  *balance.Replica
+	checked  *time.Time // an endpoint: the last check that was taken up
 }
 
 // reload is a pass: it makes the route table anew.
@@ -71,10 +73,12 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the price book: %w", err)
 	}
-	old := s.table.Load()
+	old, now := s.table.Load(), s.now()
 	t := &table{routes: map[routeKey]*route{}, lists: map[uuid.UUID][]*route{}, targets: map[uuid.UUID]*target{}, loaded: true}
 	for _, r := range replicas {
-		t.add(r.Organisation, r.Model, s.instanceTarget(old, r))
+		next := s.instanceTarget(old, r)
+		next.replica.Report(r.Gauges, now)
+		t.add(r.Organisation, next)
 	}
 	for _, e := range endpoints {
 		next, err := s.endpointTarget(old, e)
@@ -82,7 +86,8 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 			s.log.ErrorContext(ctx, "endpoint left out of the routes", "endpoint", e.ID, "err", err)
 			continue
 		}
-		t.add(e.OrganisationID, e.Model, next)
+		s.checkedEndpoint(ctx, next, e)
+		t.add(e.OrganisationID, next)
 	}
 	for _, m := range sleeping {
 		if r := t.route(m.Organisation, m.Model); len(r.targets) == 0 {
@@ -90,6 +95,7 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 		}
 	}
 	t.setPrices(prices)
+	s.watch(ctx, t, now)
 	for _, list := range t.lists {
 		slices.SortFunc(list, func(a, b *route) int { return strings.Compare(a.model, b.model) })
 	}
@@ -103,7 +109,7 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 }
 
 func (s *Service) instanceTarget(old *table, r Replica) *target {
-	t := &target{id: r.ID, name: r.Name, waiting: r.Waiting, address: "instance"}
+	t := &target{id: r.ID, name: r.Name, model: r.Model, embeds: r.Embeds, address: "instance"}
 	if !t.keep(old) {
 		t.server = upstream.New(func(context.Context) (upstream.Conn, error) { return s.instances.Open(r.ID) })
 		t.setHeads("instance", "/v1", "")
@@ -112,7 +118,7 @@ func (s *Service) instanceTarget(old *table, r Replica) *target {
 }
 
 func (s *Service) endpointTarget(old *table, e gatewaydb.AllEndpointsRow) (*target, error) {
-	t := &target{id: e.ID, name: e.Name, endpoint: true, down: e.State == "unreachable", address: e.BaseUrl}
+	t := &target{id: e.ID, name: e.Name, model: e.Model, endpoint: true, address: e.BaseUrl}
 	if t.keep(old) { // an endpoint's key never changes
 		return t, nil
 	}
@@ -144,10 +150,10 @@ func (s *Service) endpointTarget(old *table, e gatewaydb.AllEndpointsRow) (*targ
 func (t *target) keep(old *table) bool {
 	before := old.targets[t.id]
 	if before == nil {
-		t.busy = new(atomic.Int64)
+		t.replica = balance.NewReplica(t.id[:])
 		return false
 	}
-	t.busy = before.busy
+	t.replica, t.checked = before.replica, before.checked
 	if before.address != t.address {
 		return false
 	}
@@ -181,9 +187,9 @@ func (t *table) route(organisation uuid.UUID, model string) *route {
 }
 
 // add puts a target on a route.
-func (t *table) add(organisation uuid.UUID, model string, next *target) {
+func (t *table) add(organisation uuid.UUID, next *target) {
 	t.targets[next.id] = next
-	r := t.route(organisation, model)
+	r := t.route(organisation, next.model)
 	r.targets = append(r.targets, next)
 }
 
@@ -200,29 +206,6 @@ func (t *table) setPrices(prices []Price) {
 		}
 		r.price = own
 	}
-}
-
-// pick returns the target with the least outstanding work that is not tried,
-// or nil. Among equals they take turns.
-func (s *Service) pick(r *route, tried *target) *target {
-	var best *target
-	var least int64
-	n := uint32(len(r.targets))
-	start := s.turn.Add(1)
-	for i := range n {
-		t := r.targets[(start+i)%n]
-		if t == tried {
-			continue
-		}
-		load := t.busy.Load() + int64(t.waiting)
-		if t.down {
-			load += 1 << 32
-		}
-		if best == nil || load < least {
-			best, least = t, load
-		}
-	}
-	return best
 }
 
 // modelEntry is a model as /v1/models lists it.

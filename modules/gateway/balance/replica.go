@@ -158,8 +158,9 @@ func (r *Replica) CanaryPassed(now time.Duration) (back bool) {
 	return r.Answered(now)
 }
 
-// eligible reports whether the replica is sent requests as a matter of course.
-func (r *Replica) eligible() bool { return r.until.Load() == 0 }
+// Ejected reports whether the replica is sent no requests but trials, as long
+// as there are others.
+func (r *Replica) Ejected() bool { return r.until.Load() != 0 }
 
 // claimTrial reports whether the replica's pause is over and this is the one
 // request that shall show whether it is well again.
@@ -180,5 +181,5 @@ type State struct {
 func (r *Replica) State() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return State{Ejected: !r.eligible(), Cause: r.cause, Since: r.since, InFlight: r.inFlight.Load()}
+	return State{Ejected: r.Ejected(), Cause: r.cause, Since: r.since, InFlight: r.inFlight.Load()}
 }

@@ -22,7 +22,7 @@ func (r *Replica) Report(g Gauges, now time.Duration) {
 	if g.At.Equal(r.report.At) {
 		return
 	}
-	if g.Generated != r.report.Generated || g.Running == 0 {
+	if g.Generated != r.report.Generated {
 		r.Moved(now)
 	}
 	r.others = float64(max(0, int64(g.Running+g.Waiting)-r.inFlight.Load()))

@@ -80,7 +80,7 @@ func (s *Set) Pick(c Choice) int {
 	for i := range s.members {
 		switch m := &s.members[i]; {
 		case i == c.Except:
-		case m.eligible():
+		case !m.Ejected():
 			eligible++
 		case c.Except < 0 && m.claimTrial(c.Now): // it can be sent elsewhere still
 			return i
@@ -111,7 +111,7 @@ type field struct {
 	all    bool // none is eligible
 }
 
-func (f *field) has(i int) bool { return i != f.except && (f.all || f.set.members[i].eligible()) }
+func (f *field) has(i int) bool { return i != f.except && (f.all || !f.set.members[i].Ejected()) }
 
 // ranked returns the replica that comes first for the key among those with
 // room. For each replica the key draws a waiting time, exponential with the

@@ -215,6 +215,9 @@ func (p *parser) prompt(ours bool) *Error {
 	if ours && !null {
 		p.hasPrompt = true
 		p.head.PromptBytes += p.i - from
+		if p.head.Prompt == nil {
+			p.head.Prompt = p.b[from:p.i]
+		}
 	}
 	return err
 }
@@ -240,7 +243,7 @@ func (p *parser) messages() *Error {
 		return invalidMessages("messages", "messages may have at most "+strconv.Itoa(maxMessages)+" entries; it has "+strconv.Itoa(n)+".")
 	}
 	p.hasPrompt = true
-	p.head.PromptBytes = p.i - from
+	p.head.PromptBytes, p.head.Prompt = p.i-from, p.b[from:p.i]
 	return nil
 }
 

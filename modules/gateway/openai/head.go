@@ -22,9 +22,10 @@ type Head struct {
 	Kind         Kind
 	Model        []byte // the model asked for, never empty
 	Stream       bool
-	IncludeUsage bool // the client wants the usage of a stream
-	MaxTokens    int  // the lower of the two limits on tokens to generate; 0 when there is none
-	PromptBytes  int  // size of messages, prompt or input, as written
+	IncludeUsage bool   // the client wants the usage of a stream
+	MaxTokens    int    // the lower of the two limits on tokens to generate; 0 when there is none
+	PromptBytes  int    // size of messages, prompt or input, as written
+	Prompt       []byte // the first of these, as written
 
 	model  span // the value of model, with quotes
 	insert span // what gives way to ask for the usage of a stream

@@ -57,6 +57,9 @@ func TestParseHead_findsWhatTheGatewayActsOn(t *testing.T) {
 	if want := len(hello) - len(`"messages":`); h.PromptBytes != want {
 		t.Errorf("PromptBytes = %d, want %d", h.PromptBytes, want)
 	}
+	if want := strings.TrimPrefix(hello, `"messages":`); string(h.Prompt) != want {
+		t.Errorf("Prompt = %s, want %s", h.Prompt, want)
+	}
 	for kind, body := range map[openai.Kind]string{
 		openai.Completions: `{"model":"m","prompt":"once","max_tokens":1}`,
 		openai.Embeddings:  `{"model":"m","input":["a","b"]}`,

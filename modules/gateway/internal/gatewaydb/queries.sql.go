@@ -14,7 +14,7 @@ import (
 )
 
 const allEndpoints = `-- name: AllEndpoints :many
-SELECT id, organisation_id, name, model, base_url, key_sealed, private, state FROM gateway.endpoints ORDER BY id
+SELECT id, organisation_id, name, model, base_url, key_sealed, private, state, checked_at FROM gateway.endpoints ORDER BY id
 `
 
 type AllEndpointsRow struct {
@@ -26,6 +26,7 @@ type AllEndpointsRow struct {
 	KeySealed      []byte
 	Private        bool
 	State          string
+	CheckedAt      *time.Time
 }
 
 // AllEndpoints is what the gateway routes to, over all organisations.
@@ -47,6 +48,7 @@ func (q *Queries) AllEndpoints(ctx context.Context) ([]AllEndpointsRow, error) {
 			&i.KeySealed,
 			&i.Private,
 			&i.State,
+			&i.CheckedAt,
 		); err != nil {
 			return nil, err
 		}
