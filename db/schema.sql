@@ -290,6 +290,15 @@ CREATE TABLE gateway.endpoints (
     CONSTRAINT endpoints_state_check CHECK ((state = ANY (ARRAY['unknown'::text, 'reachable'::text, 'unreachable'::text])))
 );
 
+CREATE TABLE gateway.fallbacks (
+    organisation_id uuid NOT NULL,
+    model text NOT NULL,
+    models text[] NOT NULL,
+    changed_by text NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT fallbacks_models_check CHECK (((cardinality(models) >= 1) AND (cardinality(models) <= 8)))
+);
+
 CREATE TABLE gateway.usage_records (
     request_id uuid NOT NULL,
     started_at timestamp with time zone NOT NULL,
@@ -607,6 +616,9 @@ ALTER TABLE ONLY gateway.endpoints
 ALTER TABLE ONLY gateway.endpoints
     ADD CONSTRAINT endpoints_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY gateway.fallbacks
+    ADD CONSTRAINT fallbacks_pkey PRIMARY KEY (organisation_id, model);
+
 ALTER TABLE ONLY gateway.usage_records
     ADD CONSTRAINT usage_records_pkey PRIMARY KEY (request_id, started_at);
 
@@ -765,6 +777,9 @@ ALTER TABLE ONLY finops.charges
 
 ALTER TABLE ONLY gateway.endpoints
     ADD CONSTRAINT endpoints_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES auth.organisations(id) ON DELETE RESTRICT;
+
+ALTER TABLE ONLY gateway.fallbacks
+    ADD CONSTRAINT fallbacks_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES auth.organisations(id) ON DELETE RESTRICT;
 
 ALTER TABLE ONLY instance.deployments
     ADD CONSTRAINT deployments_model_id_fkey FOREIGN KEY (model_id) REFERENCES catalog.models(id) ON DELETE RESTRICT;

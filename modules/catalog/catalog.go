@@ -94,6 +94,13 @@ func (s *Service) Model(ctx context.Context, organisation uuid.UUID, idOrName st
 	return find(models, idOrName)
 }
 
+// Named returns the name of a model that is given by id or name, and whether it
+// makes embeddings; it fails as Model does.
+func (s *Service) Named(ctx context.Context, organisation uuid.UUID, idOrName string) (name string, embeds bool, err error) {
+	m, err := s.Model(ctx, organisation, idOrName)
+	return m.Name, m.Kind == Embedding, err
+}
+
 func find(models []Model, idOrName string) (Model, error) {
 	names := make([]string, len(models))
 	for i, m := range models {

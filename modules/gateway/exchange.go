@@ -34,7 +34,9 @@ type exchange struct {
 	spaces [3]*[]byte
 	spaced int
 	head   openai.Head
+	client []byte // the body as the client sent it
 	body   openai.Body
+	wanted *route // to the model that was asked for
 	record spool.Record
 	to     *target // that has the request, or had it last
 	begun  bool    // the client was sent something
@@ -54,7 +56,11 @@ func (x *exchange) serve() *openai.Error {
 	defer x.service.metrics.inFlight.Dec()
 	refused = x.attempt(to)
 	if refused != nil && x.mayRetry() {
-		if other := x.pick(way, to); other != nil {
+		other := x.pick(way, to)
+		if other == nil {
+			other = x.fallBack(way)
+		}
+		if other != nil {
 			x.service.metrics.retries.Inc()
 			x.sentTo(other)
 			refused = x.attempt(other)
@@ -83,15 +89,16 @@ func (x *exchange) accept() (*route, *target, *openai.Error) {
 		return nil, nil, refused
 	}
 	t := x.service.table.Load()
-	way := t.routes[routeKey{x.caller.Organisation, string(x.head.Model)}]
-	if way == nil {
+	x.client, x.wanted = body, t.routes[routeKey{x.caller.Organisation, string(x.head.Model)}]
+	if x.wanted == nil {
 		return nil, nil, t.noModel(x.caller.Organisation, string(x.head.Model))
 	}
+	way := x.whoAnswers()
 	to := x.pick(way, nil)
 	if to == nil {
-		return nil, nil, sleeps(way)
+		return nil, nil, sleeps(x.wanted)
 	}
-	x.body = x.head.Body(body, nil)
+	x.body = x.head.Body(body, way.nameFor(x.wanted))
 	return way, to, x.open(way, to)
 }
 

@@ -69,6 +69,9 @@ type Price struct {
 type Models interface {
 	// EnsureModel makes an entry for a model that is not in it yet.
 	EnsureModel(ctx context.Context, organisation uuid.UUID, name string) error
+	// Named returns the name of a model that is given by id or name, and
+	// whether it embeds; a fault.NotFound when there is none.
+	Named(ctx context.Context, organisation uuid.UUID, ref string) (name string, embeds bool, err error)
 }
 
 // Config is what a Service needs.

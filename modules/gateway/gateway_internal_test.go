@@ -44,8 +44,8 @@ type bed struct {
 	keyID        uuid.UUID
 	keys         *fakeKeys
 	instances    *fakeInstances
-	url          string
 	registry     *prometheus.Registry
+	url          string
 }
 
 // newBed starts a gateway on pool whose replicas of model are the upstreams. Its
@@ -169,6 +169,13 @@ func (fakePrices) PriceBook(context.Context) ([]Price, error) {
 type fakeModels struct{}
 
 func (fakeModels) EnsureModel(context.Context, uuid.UUID, string) error { return nil }
+
+func (fakeModels) Named(_ context.Context, _ uuid.UUID, ref string) (string, bool, error) {
+	if ref == "no/such" {
+		return "", false, fault.New(fault.NotFound, "There is no such model.")
+	}
+	return ref, strings.Contains(ref, "embed"), nil
+}
 
 // reply is an answer that is closed when the test ends.
 type reply struct{ *http.Response }

@@ -19,13 +19,19 @@ const bytesPerToken = 4
 func (x *exchange) open(way *route, to *target) *openai.Error {
 	x.record = spool.Record{
 		Status: spool.Opened, RequestID: x.id, StartedAt: x.started, Organisation: x.caller.Organisation, KeyID: x.caller.KeyID,
-		UserID: x.caller.UserID, UpstreamID: to.id, Endpoint: to.endpoint, Streamed: x.head.Stream, Model: way.model, Path: x.r.URL.Path,
-		PriceID: way.price.ID, InputPrice: way.price.Input, OutputPrice: way.price.Output,
+		UserID: x.caller.UserID, UpstreamID: to.id, Endpoint: to.endpoint, Streamed: x.head.Stream, Path: x.r.URL.Path,
 	}
+	x.priceAs(way)
 	if err := x.service.spool.Append(&x.record); err != nil {
 		return unmetered(err)
 	}
 	return nil
+}
+
+// priceAs notes which model answers, and what its tokens cost.
+func (x *exchange) priceAs(way *route) {
+	r := &x.record
+	r.Model, r.PriceID, r.InputPrice, r.OutputPrice = way.model, way.price.ID, way.price.Input, way.price.Output
 }
 
 // sentTo notes that another server has the request now.

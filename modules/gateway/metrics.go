@@ -20,6 +20,7 @@ type metrics struct {
 	firstToken prometheus.Histogram
 	inFlight   prometheus.Gauge
 	retries    prometheus.Counter
+	fallbacks  prometheus.Counter
 	ejections  *prometheus.CounterVec // cause
 	setAside   prometheus.Counter
 	overhead   prometheus.Histogram
@@ -48,6 +49,9 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "inventiv_gateway_requests_in_flight", Help: "Requests that were accepted and have not ended.",
 		}),
+		fallbacks: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "inventiv_gateway_fallbacks_total", Help: "Requests that another model than the one asked for was given.",
+		}),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inventiv_gateway_ejections_total", Help: "Replicas that were set aside because they failed.",
 		}, []string{"cause"}),
@@ -65,7 +69,7 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 		}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.ejections)
+		registerer.MustRegister(m.ejections, m.fallbacks, newStandings(s))
 		registerer.MustRegister(m.requests, m.refusals, m.tokens, m.duration, m.firstToken, m.inFlight, m.retries, m.setAside, m.overhead, m.genAI,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "inventiv_gateway_spool_bytes", Help: "Bytes in the usage spool that are not stored yet.",

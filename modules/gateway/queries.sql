@@ -17,6 +17,17 @@ SELECT id, organisation_id, name, model, base_url, key_sealed, private, state, c
 UPDATE gateway.endpoints SET state = @state, message = @message, checked_at = now()
  WHERE id = @id AND organisation_id = @organisation_id;
 
+-- name: SetFallback :exec
+INSERT INTO gateway.fallbacks (organisation_id, model, models, changed_by) VALUES (@organisation_id, @model, @models, @changed_by)
+ON CONFLICT (organisation_id, model) DO UPDATE SET models = excluded.models, changed_by = excluded.changed_by, changed_at = now();
+
+-- name: DeleteFallback :exec
+DELETE FROM gateway.fallbacks WHERE organisation_id = @organisation_id AND model = @model;
+
+-- name: AllFallbacks :many
+-- AllFallbacks is what the gateway falls back to, over all organisations.
+SELECT organisation_id, model, models FROM gateway.fallbacks ORDER BY organisation_id, model;
+
 -- name: CommitDurably :exec
 -- CommitDurably makes the commit of this transaction wait for the disk, whatever
 -- the server's setting: the spool forgets what was committed.

@@ -36,11 +36,14 @@ type routeKey struct {
 
 // route is one organisation's way to a model.
 type route struct {
-	model   string
-	targets []*target   // none: the model sleeps
-	set     balance.Set // the same, to choose from
-	state   string      // of a sleeping one, in a word
-	price   Price       // zero without one
+	model     string
+	quoted    []byte      // the model as a JSON string
+	targets   []*target   // none: the model sleeps
+	instead   []*route    // that may answer for it, in order
+	fallbacks []string    // the same, and those that are served nowhere
+	set       balance.Set // the same, to choose from
+	state     string      // of a sleeping one, in a word
+	price     Price       // zero without one
 }
 
 // target is a server that takes requests.
@@ -69,6 +72,10 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("list endpoints: %w", err)
 	}
+	fallbacks, err := gatewaydb.New(s.pool).AllFallbacks(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("list fallbacks: %w", err)
+	}
 	prices, err := s.prices.PriceBook(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read the price book: %w", err)
@@ -94,6 +101,7 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 			r.state = m.State
 		}
 	}
+	t.setFallbacks(fallbacks)
 	t.setPrices(prices)
 	s.watch(ctx, t, now)
 	for _, list := range t.lists {
@@ -179,7 +187,8 @@ func (t *table) route(organisation uuid.UUID, model string) *route {
 	key := routeKey{organisation, model}
 	r := t.routes[key]
 	if r == nil {
-		r = &route{model: model}
+		quoted, _ := json.Marshal(model) // a string always marshals
+		r = &route{model: model, quoted: quoted}
 		t.routes[key] = r
 		t.lists[organisation] = append(t.lists[organisation], r)
 	}

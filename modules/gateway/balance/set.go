@@ -55,6 +55,17 @@ func NewSet(replicas []*Replica, now time.Duration) Set {
 // Len returns how many replicas the set has.
 func (s *Set) Len() int { return len(s.members) }
 
+// Usable reports whether a request has a chance: a replica is eligible, or due
+// for a trial.
+func (s *Set) Usable(now time.Duration) bool {
+	for i := range s.members {
+		if u := s.members[i].until.Load(); u == 0 || max(u, -u) <= int64(now) {
+			return true
+		}
+	}
+	return false
+}
+
 // load is the replica's work, in requests.
 func (m *member) load() float64 { return (float64(m.inFlight.Load()) + m.others) * m.strain }
 

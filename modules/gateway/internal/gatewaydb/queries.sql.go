@@ -60,6 +60,37 @@ func (q *Queries) AllEndpoints(ctx context.Context) ([]AllEndpointsRow, error) {
 	return items, nil
 }
 
+const allFallbacks = `-- name: AllFallbacks :many
+SELECT organisation_id, model, models FROM gateway.fallbacks ORDER BY organisation_id, model
+`
+
+type AllFallbacksRow struct {
+	OrganisationID uuid.UUID
+	Model          string
+	Models         []string
+}
+
+// AllFallbacks is what the gateway falls back to, over all organisations.
+func (q *Queries) AllFallbacks(ctx context.Context) ([]AllFallbacksRow, error) {
+	rows, err := q.db.Query(ctx, allFallbacks)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AllFallbacksRow
+	for rows.Next() {
+		var i AllFallbacksRow
+		if err := rows.Scan(&i.OrganisationID, &i.Model, &i.Models); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const commitDurably = `-- name: CommitDurably :exec
 SELECT set_config('synchronous_commit', 'on', true)
 `
@@ -90,6 +121,20 @@ func (q *Queries) DeleteEndpoint(ctx context.Context, arg DeleteEndpointParams) 
 	var i DeleteEndpointRow
 	err := row.Scan(&i.ID, &i.Name)
 	return i, err
+}
+
+const deleteFallback = `-- name: DeleteFallback :exec
+DELETE FROM gateway.fallbacks WHERE organisation_id = $1 AND model = $2
+`
+
+type DeleteFallbackParams struct {
+	OrganisationID uuid.UUID
+	Model          string
+}
+
+func (q *Queries) DeleteFallback(ctx context.Context, arg DeleteFallbackParams) error {
+	_, err := q.db.Exec(ctx, deleteFallback, arg.OrganisationID, arg.Model)
+	return err
 }
 
 const endpoints = `-- name: Endpoints :many
@@ -298,6 +343,28 @@ func (q *Queries) SetEndpointState(ctx context.Context, arg SetEndpointStatePara
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const setFallback = `-- name: SetFallback :exec
+INSERT INTO gateway.fallbacks (organisation_id, model, models, changed_by) VALUES ($1, $2, $3, $4)
+ON CONFLICT (organisation_id, model) DO UPDATE SET models = excluded.models, changed_by = excluded.changed_by, changed_at = now()
+`
+
+type SetFallbackParams struct {
+	OrganisationID uuid.UUID
+	Model          string
+	Models         []string
+	ChangedBy      string
+}
+
+func (q *Queries) SetFallback(ctx context.Context, arg SetFallbackParams) error {
+	_, err := q.db.Exec(ctx, setFallback,
+		arg.OrganisationID,
+		arg.Model,
+		arg.Models,
+		arg.ChangedBy,
+	)
+	return err
 }
 
 const usageByDay = `-- name: UsageByDay :many
