@@ -17,7 +17,7 @@ type InstanceRow struct {
 	Progress   int
 	Step       string // code of the step in progress
 	Reason     string // a sentence, when it waits or failed
-	Quiet      string // "not heard from for 40 s"; empty while it is heard
+	Quiet      string // "not heard from for 40 s", or why no requests go there; empty while all is well
 	Cordoned   bool
 	Tokens     []float64 // tokens per second over the last hour, oldest first
 	Running    int       // requests in progress

@@ -22,15 +22,18 @@ type Endpoint struct {
 	Message   string     `json:"message" required:"true"`
 	CheckedAt *time.Time `json:"checked_at,omitempty"`
 	CreatedAt time.Time  `json:"created_at" required:"true"`
+	Routing   *Standing  `json:"routing,omitempty" description:"How it stands with the process that answers."`
 }
 
-func toEndpoint(e gateway.Endpoint) Endpoint {
-	return Endpoint{e.ID, e.Name, e.Model, e.BaseURL, e.Keyed, e.State, e.Message, some(e.CheckedAt), e.CreatedAt.UTC()}
+func (a *API) toEndpoint(e gateway.Endpoint) Endpoint {
+	return Endpoint{
+		e.ID, e.Name, e.Model, e.BaseURL, e.Keyed, e.State, e.Message, some(e.CheckedAt), e.CreatedAt.UTC(), a.standingOf(e.ID),
+	}
 }
 
 func (a *API) getEndpoints(c ctx, actor auth.Actor, _ None) (List[Endpoint], error) {
 	all, err := a.Gateway.Endpoints(c, actor)
-	return listOf(all, toEndpoint), err
+	return listOf(all, a.toEndpoint), err
 }
 
 type newEndpoint struct {
@@ -42,7 +45,7 @@ type newEndpoint struct {
 
 func (a *API) postEndpoint(c ctx, actor auth.Actor, in newEndpoint) (Endpoint, error) {
 	e, err := a.Gateway.AddEndpoint(c, actor, gateway.NewEndpoint{Name: in.Name, Model: in.Model, BaseURL: in.URL, Key: in.Key})
-	return toEndpoint(e), err
+	return a.toEndpoint(e), err
 }
 
 type endpointRef struct {

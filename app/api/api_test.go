@@ -237,6 +237,17 @@ func TestAccess_endpointsKeysAndMembers(t *testing.T) {
 	if a := w.do("GET", "/api/v1/models/my%2Fmodel", ""); a.status != 200 || !strings.Contains(a.body, `"input":"0.00"`) {
 		t.Errorf("its model: %d %s, want a zero-priced entry", a.status, a.body)
 	}
+	fallback := func(model, models string) int {
+		return w.do("PUT", "/api/v1/models/"+model+"/fallback", `{"models":`+models+`}`).status
+	}
+	if got := fallback("my%2Fmodel", `["inventiv/simulated-chat"]`); got != 200 {
+		t.Errorf("fallback: %d", got)
+	}
+	for models, want := range map[string]int{`["my/model"]`: 422, `["no/such"]`: 404, `["inventiv/simulated-embedding"]`: 422, `[]`: 200} {
+		if got := fallback("my%2Fmodel", models); got != want {
+			t.Errorf("fallback to %s: %d, want %d", models, got, want)
+		}
+	}
 	var invited api.Invited
 	w.do("POST", "/api/v1/members", `{"email":"bob@example.test","role":"user"}`).into(t, &invited)
 	if !strings.HasPrefix(invited.Link, "http://127.0.0.1/setup/") {
@@ -246,6 +257,7 @@ func TestAccess_endpointsKeysAndMembers(t *testing.T) {
 		method, path string
 		status       int
 	}{
+		{"GET", "/routes", 200},
 		{"DELETE", "/keys/" + made.ID.String(), 204},
 		{"DELETE", "/endpoints/e", 204}, {"DELETE", "/endpoints/e", 404},
 		{"GET", "/members", 200}, {"GET", "/organisations", 200}, {"GET", "/loops", 200},

@@ -105,7 +105,7 @@ func (a *API) getInstance(c ctx, actor auth.Actor, in instanceRef) (InstanceDeta
 		return InstanceDetail{}, err
 	}
 	d := InstanceDetail{
-		Instance: toInstance(i.Instance, costs[i.ID]),
+		Instance: a.toInstance(i.Instance, costs[i.ID]),
 		Steps: listOf(i.Steps, func(s instance.StepRecord) Step {
 			return Step{s.Generation, string(s.Step), s.Step.Title(), s.StartedAt.UTC(), utc(s.EndedAt), s.Failed, s.Detail}
 		}).Items,

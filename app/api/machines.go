@@ -135,16 +135,17 @@ type Instance struct {
 	CreatedAt    time.Time  `json:"created_at" required:"true"`
 	ReadyAt      *time.Time `json:"ready_at,omitempty"`
 	TerminatedAt *time.Time `json:"terminated_at,omitempty"`
+	Routing      *Standing  `json:"routing,omitempty" description:"How it stands with the process that answers; absent while no requests go there."`
 }
 
-func toInstance(i instance.Instance, cost money.EUR) Instance {
+func (a *API) toInstance(i instance.Instance, cost money.EUR) Instance {
 	return Instance{
 		ID: i.ID, Name: i.Name, Deployment: i.Deployment, Model: i.Model, Kind: i.Kind, Offer: i.Offer.String(),
 		PricePerHour: i.PricePerHour, Cost: cost, VolumeGB: i.VolumeGB, State: string(i.State), Desired: string(i.Desired),
 		Connectivity: string(i.Connectivity), Eligibility: string(i.Eligibility), Step: string(i.Step), Progress: i.Progress,
 		Reason: string(i.Reason), Message: i.Message, Flag: string(i.Flag), Generation: i.Generation, Attempts: i.Attempts,
 		StateSince: i.StateSince.UTC(), Deadline: utc(i.Deadline), Address: i.Address, CreatedBy: i.CreatedBy,
-		CreatedAt: i.CreatedAt.UTC(), ReadyAt: utc(i.ReadyAt), TerminatedAt: utc(i.TerminatedAt),
+		CreatedAt: i.CreatedAt.UTC(), ReadyAt: utc(i.ReadyAt), TerminatedAt: utc(i.TerminatedAt), Routing: a.standingOf(i.ID),
 	}
 }
 
@@ -186,7 +187,7 @@ func (a *API) getInstances(c ctx, actor auth.Actor, in instanceFilter) (List[Ins
 		ids[i] = all[i].ID
 	}
 	costs, err := a.Finops.CostSoFar(c, actor, ids)
-	return listOf(all, func(i instance.Instance) Instance { return toInstance(i, costs[i.ID]) }), err
+	return listOf(all, func(i instance.Instance) Instance { return a.toInstance(i, costs[i.ID]) }), err
 }
 
 // instanceRef names an instance by id or name.
@@ -202,6 +203,6 @@ func (a *API) operate(do func(ctx, auth.Actor, string) (instance.Instance, error
 			return Instance{}, err
 		}
 		costs, err := a.Finops.CostSoFar(c, actor, []uuid.UUID{i.ID})
-		return toInstance(i, costs[i.ID]), err
+		return a.toInstance(i, costs[i.ID]), err
 	}
 }

@@ -31,6 +31,7 @@ func (a *API) table() []route {
 			op(a, post, "/models", auth.ModelsEdit, created, "Add a model of the organisation's own", a.postModel),
 			op(a, get, "/models/:ref", auth.ModelsView, ok, "One model", a.getModel),
 			op(a, get, "/models/:ref/prices", auth.ModelsView, ok, "Versions of a model's price, newest first", a.getPrices),
+			op(a, put, "/models/:ref/fallback", auth.EndpointsEdit, ok, "Name the models that answer while no replica of this one is ready; none end that", a.putFallback),
 			op(a, put, "/models/:ref/price", auth.PricesEdit, ok, "Set what a model's tokens cost from now on", a.putPrice),
 			op(a, get, "/offers", auth.InstancesView, ok, "Machines that can be rented", a.getOffers),
 		}},
@@ -58,6 +59,9 @@ func (a *API) table() []route {
 			op(a, get, "/strays", auth.PlatformOperate, ok, "Machines under our tag that no instance is known of", a.getStrays),
 			op(a, del, "/strays/:id", auth.PlatformOperate, ok, "Delete the machine of an unknown instance; answers what is left, repeat until nothing is", a.deleteStray),
 			op(a, get, "/nodes", auth.InstancesView, ok, "Nodes as their agents report them", a.getNodes),
+		}},
+		{"Routes", []route{
+			op(a, get, "/routes", auth.EndpointsView, ok, "Where each model's requests go, as the process that answers sees it", a.getRoutes),
 		}},
 		{"Endpoints", []route{
 			op(a, get, "/endpoints", auth.EndpointsView, ok, "OpenAI-compatible servers that run elsewhere", a.getEndpoints),

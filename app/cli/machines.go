@@ -266,6 +266,7 @@ func (c Config) models() *cobra.Command {
 			col("OFFER", "offer"), col("EUR/H", "price_per_hour"), col("STOCK", "stock"), col("GPUS", "gpu_count"), col("GPU", "gpu"), col("VRAM GB", "gpu_vram_gb"),
 		})
 	}), "/models", "name")
+	n.routes()
 	var input, output string
 	price := n.verb("price MODEL", "Set what a model's tokens cost from now on", func(c *call) error {
 		var m row

@@ -21,6 +21,9 @@ func (p *Console) showEndpoints(c *echo.Context, status int, page views.Endpoint
 	}
 	page.May = allowed(actor(c))
 	for _, e := range all {
+		if s, ok := p.Gateway.Standing(e.ID); ok && e.Message == "" {
+			e.Message = s.Why()
+		}
 		page.Rows = append(page.Rows, views.EndpointRow{
 			ID: e.ID.String(), Name: e.Name, Model: e.Model, URL: e.BaseURL, State: e.State, Message: e.Message, Keyed: e.Keyed, Checked: e.CheckedAt,
 		})

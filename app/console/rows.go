@@ -11,6 +11,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/money"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
 	"github.com/inventiv-it-for-ai/inventiv/views"
 )
@@ -20,11 +21,12 @@ type figures struct {
 	billed map[uuid.UUID]money.EUR // per hour, of what is open now
 	known  bool                    // whether billed may be seen
 	nodes  map[uuid.UUID]instance.Node
+	stands func(uuid.UUID) (gateway.Standing, bool)
 }
 
 // figures reads prices and nodes, once for a whole list.
 func (p *Console) figures(ctx context.Context, a auth.Actor) (figures, error) {
-	f := figures{billed: map[uuid.UUID]money.EUR{}, nodes: map[uuid.UUID]instance.Node{}, known: a.Can(auth.CostsView)}
+	f := figures{billed: map[uuid.UUID]money.EUR{}, nodes: map[uuid.UUID]instance.Node{}, known: a.Can(auth.CostsView), stands: p.Gateway.Standing}
 	nodes, err := p.Instances.Nodes(ctx, a.Organisation)
 	if err != nil {
 		return f, err //nolint:wrapcheck // says enough
@@ -58,6 +60,9 @@ func (f figures) row(i instance.Instance) views.InstanceRow {
 	}
 	if f.known {
 		r.PerHour, r.Billed = f.billed[i.ID], f.billed[i.ID] > 0
+	}
+	if s, ok := f.stands(i.ID); ok {
+		r.Quiet = s.Why()
 	}
 	n, ok := f.nodes[i.ID]
 	if !ok || n.Heartbeat == nil {
