@@ -27,21 +27,27 @@ const (
 // sendCanaries is a pass: it lets every instance that has generated nothing
 // lately generate one token, through the same tunnel as requests. An engine
 // whose process has died while its API answers is found out by nothing less. No
-// usage record is made of it. Endpoints are left alone: their tokens may cost.
+// usage record is made of it. Left alone are endpoints, whose tokens may cost,
+// and an instance that nothing could take the place of anyway.
 func (s *Service) sendCanaries(ctx context.Context) (int, error) {
 	var changed atomic.Int64
 	var all errgroup.Group
 	all.SetLimit(canariesAtOnce)
-	for _, t := range s.table.Load().targets {
-		if t.endpoint || !t.replica.Ejected() && s.now()-t.replica.LastMoved() < canaryEvery {
+	for _, r := range s.table.Load().routes {
+		if len(r.targets) < 2 && len(r.instead) == 0 {
 			continue
 		}
-		all.Go(func() error {
-			if s.judge(ctx, t, s.canary(ctx, t)) {
-				changed.Add(1)
+		for _, t := range r.targets {
+			if t.endpoint || !t.replica.Ejected() && s.now()-t.replica.LastMoved() < canaryEvery {
+				continue
 			}
-			return nil
-		})
+			all.Go(func() error {
+				if s.judge(ctx, t, s.canary(ctx, t)) {
+					changed.Add(1)
+				}
+				return nil
+			})
+		}
 	}
 	err := all.Wait()
 	return int(changed.Load()), err //nolint:wrapcheck // there is none

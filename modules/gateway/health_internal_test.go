@@ -65,6 +65,13 @@ func TestServe_F17_anEngineThatIsDeadBehindItsAPI(t *testing.T) {
 		_, _ = io.WriteString(w, wholeAnswer)
 	}), answering(t, 200, "application/json", wholeAnswer))
 	b.origin = time.Now().Add(-time.Hour)
+	second := b.instances.order[1]
+	b.instances.order = b.instances.order[:1]
+	b.reloaded(t)
+	if _, err := b.sendCanaries(t.Context()); err != nil || canaries.Load() != 0 {
+		t.Errorf("the only replica was sent %d canaries, %v", canaries.Load(), err)
+	}
+	b.instances.order = append(b.instances.order, second)
 	b.reloaded(t)
 	pass := func(want int) {
 		t.Helper()

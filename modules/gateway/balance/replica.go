@@ -140,11 +140,11 @@ func (r *Replica) Answered(now time.Duration) (back bool) {
 const canaryLimit = 3
 
 // CanaryFailed notes that a canary failed, and reports whether it was the one
-// that ejected the replica.
+// that ejected the replica. One that is ejected already stays so the longer.
 func (r *Replica) CanaryFailed(now time.Duration) (ejected bool) {
 	r.mu.Lock()
 	r.canaries++
-	enough := r.canaries >= canaryLimit
+	enough := r.canaries >= canaryLimit || r.Ejected()
 	r.mu.Unlock()
 	return enough && r.Fail(Canary, now)
 }

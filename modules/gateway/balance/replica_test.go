@@ -110,6 +110,19 @@ func TestCanary_threeInARow(t *testing.T) {
 	}
 }
 
+func TestCanary_standsInForTheTrial(t *testing.T) {
+	t.Parallel()
+	all := replicas(0, 2)
+	set := balance.NewSet(all, 0)
+	all[0].Fail(balance.Stalled, 0)
+	for now := 15 * time.Second; now < 10*time.Minute; now += 15 * time.Second {
+		all[0].CanaryFailed(now)
+		if n := shares(&set, now); n[0] != 0 {
+			t.Fatalf("after %s a request was the trial, though canaries fail", now)
+		}
+	}
+}
+
 func TestWatch_workWithoutTokens(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
