@@ -78,6 +78,7 @@ func fixtures() []fixture {
 		{"terminate", typed, "/instances"},
 		{"models", models, "/models"},
 		{"price", views.Price{ID: "m2", Name: "meta-llama/Llama-3.1-8B-Instruct", Input: "0.15", Output: "0.60", From: "the platform's price list"}, "/models"},
+		{"fallback", views.Fallback{ID: "m2", Name: "meta-llama/Llama-3.1-8B-Instruct", Models: "Qwen/Qwen2.5-7B-Instruct", Others: []string{"Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-32B-Instruct"}}, "/models"},
 		{"endpoints", endpoints, "/endpoints"},
 		{"endpoints-empty", views.Endpoints{May: all}, "/endpoints"},
 		{"playground", views.Playground{Models: []views.PlayModel{{Name: "qwen2.5-32b", Input: eur("0.20"), Output: eur("0.60")}, {Name: "llama-3.1-8b", Input: eur("0.15"), Output: eur("0.60")}}, Model: "qwen2.5-32b", BaseURL: "https://inventiv.example/v1", Person: "owner@atelier.example", May: all}, "/playground"},

@@ -20,6 +20,7 @@ type ModelRow struct {
 	Ready     int // replicas and endpoints that serve it
 	Simulated bool
 	Own       bool // added by the organisation
+	Fallback  []string
 }
 
 // Models is the catalogue.
@@ -49,6 +50,17 @@ type Price struct {
 
 // Title implements Page.
 func (p Price) Title() string { return "Price of " + p.Name }
+
+// Fallback is the form for the models that answer instead of one.
+type Fallback struct {
+	ID, Name string
+	Models   string // as typed
+	Others   []string
+	Refusal  Refusal
+}
+
+// Title implements Page.
+func (p Fallback) Title() string { return "Fallback of " + p.Name }
 
 func (m ModelRow) needs() string {
 	if m.VRAM <= 0 {

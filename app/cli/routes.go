@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 )
@@ -31,7 +32,7 @@ func (n *noun) routes() {
 			{"MODEL", func(l row) string { return l.sub("route").text("model") }},
 			{"STATE", func(l row) string { return l.sub("route").text("state") }},
 			col("REPLICA", "name"), col("KIND", "kind"), col("IN FLIGHT", "in_flight"), col("SET ASIDE", "cause"), moment("SINCE", "since"),
-			{"FALLBACK", func(l row) string { return l.sub("route").text("fallback") }},
+			{"FALLBACK", func(l row) string { return cmp.Or(l.sub("route").text("fallback"), "-") }},
 		}, lines)
 	})
 	var to []string

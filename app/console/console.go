@@ -108,6 +108,8 @@ func (p *Console) table() []row {
 		{get, "/models", may(auth.ModelsView), p.getModels},
 		{get, "/models/:ref/price", may(auth.PricesEdit), p.getPrice},
 		{post, "/models/:ref/price", may(auth.PricesEdit), p.postPrice},
+		{get, "/models/:ref/fallback", may(auth.EndpointsEdit), p.getFallback},
+		{post, "/models/:ref/fallback", may(auth.EndpointsEdit), p.postFallback},
 
 		{get, "/endpoints", may(auth.EndpointsView), p.getEndpoints},
 		{post, "/endpoints", may(auth.EndpointsEdit), p.postEndpoint},

@@ -122,6 +122,25 @@ func TestPrice_isSetInEuros(t *testing.T) {
 	want(t, w.as(w.member(auth.Admin), path, nil), http.StatusForbidden)
 }
 
+func TestFallback_isNamedAndEnded(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	m, err := w.catalog.Model(t.Context(), w.owner.Organisation, "inventiv/simulated-chat")
+	ok(t, err)
+	path := "/models/" + m.ID.String() + "/fallback"
+	want(t, w.get(path), http.StatusOK, "Fallback of inventiv/simulated-chat", "Qwen/Qwen2.5-0.5B-Instruct")
+	want(t, w.post(path, fields("models", "Qwen/Qwen2.5-0.5B-Instruct, Qwen/Qwen2.5-14B-Instruct")), http.StatusSeeOther)
+	want(t, w.get(path), http.StatusOK, `value="Qwen/Qwen2.5-0.5B-Instruct, Qwen/Qwen2.5-14B-Instruct"`)
+	want(t, w.get("/models"), http.StatusOK, "then Qwen/Qwen2.5-0.5B-Instruct, Qwen/Qwen2.5-14B-Instruct")
+	want(t, w.post(path, fields("models", m.Name)), http.StatusUnprocessableEntity, `role="alert"`, `value="`+m.Name+`"`)
+	want(t, w.post(path, fields("models", "no/such")), http.StatusNotFound, `role="alert"`, `value="no/such"`)
+	want(t, w.as(w.member(auth.User), path, fields("models", "x")), http.StatusForbidden)
+	want(t, w.post(path, fields("models", "")), http.StatusSeeOther)
+	if page := w.get("/models"); strings.Contains(page.body, "then Qwen") {
+		t.Error("the fallback is not ended")
+	}
+}
+
 func TestEndpoints_areAddedRefusedAndRemoved(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

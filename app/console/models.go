@@ -26,6 +26,10 @@ func (p *Console) getModels(c *echo.Context) error {
 	if err != nil {
 		return err //nolint:wrapcheck // says enough
 	}
+	fallbacks, err := p.Gateway.Fallbacks(ctx, a)
+	if err != nil {
+		return err //nolint:wrapcheck // says enough
+	}
 	serving := map[string]int{}
 	for _, i := range ready {
 		serving[i.Model]++
@@ -41,6 +45,7 @@ func (p *Console) getModels(c *echo.Context) error {
 			ID: m.ID.String(), Name: m.Name, Title: m.Title, Kind: string(m.Kind), VRAM: m.RequiredVRAMGB, Context: m.ContextLength,
 			Input: m.Price.Input, Output: m.Price.Output, Priced: m.Price.ID != 0,
 			Ready: serving[m.Name], Simulated: m.Simulated, Own: m.Organisation != uuid.Nil,
+			Fallback: fallbacks[m.Name],
 		})
 	}
 	return p.show(c, http.StatusOK, "/models", page)

@@ -77,6 +77,22 @@ func (s *Service) SetFallback(ctx context.Context, actor auth.Actor, ref string,
 	return r, nil
 }
 
+// Fallbacks returns the fallbacks of the models that have some, by model.
+func (s *Service) Fallbacks(ctx context.Context, actor auth.Actor) (map[string][]string, error) {
+	if err := auth.Need(actor, auth.EndpointsView); err != nil {
+		return nil, err
+	}
+	rows, err := gatewaydb.New(s.pool).Fallbacks(ctx, actor.Organisation)
+	if err != nil {
+		return nil, fmt.Errorf("list fallbacks: %w", err)
+	}
+	all := make(map[string][]string, len(rows))
+	for _, r := range rows {
+		all[r.Model] = r.Models
+	}
+	return all, nil
+}
+
 // setFallbacks puts the fallbacks on the routes. A model that is served nowhere
 // has a route if it has a fallback.
 func (t *table) setFallbacks(rows []gatewaydb.AllFallbacksRow) {

@@ -24,6 +24,9 @@ ON CONFLICT (organisation_id, model) DO UPDATE SET models = excluded.models, cha
 -- name: DeleteFallback :exec
 DELETE FROM gateway.fallbacks WHERE organisation_id = @organisation_id AND model = @model;
 
+-- name: Fallbacks :many
+SELECT model, models FROM gateway.fallbacks WHERE organisation_id = @organisation_id;
+
 -- name: AllFallbacks :many
 -- AllFallbacks is what the gateway falls back to, over all organisations.
 SELECT organisation_id, model, models FROM gateway.fallbacks ORDER BY organisation_id, model;

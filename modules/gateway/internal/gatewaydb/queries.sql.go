@@ -184,6 +184,35 @@ func (q *Queries) Endpoints(ctx context.Context, organisationID uuid.UUID) ([]En
 	return items, nil
 }
 
+const fallbacks = `-- name: Fallbacks :many
+SELECT model, models FROM gateway.fallbacks WHERE organisation_id = $1
+`
+
+type FallbacksRow struct {
+	Model  string
+	Models []string
+}
+
+func (q *Queries) Fallbacks(ctx context.Context, organisationID uuid.UUID) ([]FallbacksRow, error) {
+	rows, err := q.db.Query(ctx, fallbacks, organisationID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FallbacksRow
+	for rows.Next() {
+		var i FallbacksRow
+		if err := rows.Scan(&i.Model, &i.Models); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const insertEndpoint = `-- name: InsertEndpoint :exec
 INSERT INTO gateway.endpoints (id, organisation_id, name, model, base_url, key_sealed, private, created_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
