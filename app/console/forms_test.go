@@ -1,13 +1,18 @@
 package console_test
 
 import (
+	"context"
 	"encoding/csv"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
 )
 
 // deploy makes a deployment without replicas and returns its page.
@@ -158,6 +163,32 @@ func TestEndpoints_areAddedRefusedAndRemoved(t *testing.T) {
 	want(t, w.get("/endpoints/office/remove"), http.StatusOK, "Remove office?")
 	want(t, w.post("/endpoints/office/remove", fields()), http.StatusSeeOther)
 	want(t, w.get("/endpoints"), http.StatusOK, "Nothing is connected")
+}
+
+func TestEndpoints_sayThatOneIsSetAside(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	want(t, w.post("/endpoints", fields("name", "office", "model", "team/model", "url", "http://127.0.0.1:9/v1")), http.StatusSeeOther)
+	routes := w.gateway.Loops()[0]
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { routes.Run(ctx) })
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for routes.Status().Passes == 0 {
+		<-tick.C
+	}
+	stop()
+	running.Wait()
+	ask := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/chat/completions",
+		strings.NewReader(`{"model":"team/model","messages":[{"role":"user","content":"hello"}]}`))
+	ask.Header.Set("Content-Type", "application/json")
+	answer := httptest.NewRecorder()
+	w.gateway.ServeAs(answer, ask, gateway.Caller{Organisation: w.owner.Organisation, UserID: w.owner.UserID})
+	if answer.Code != http.StatusServiceUnavailable {
+		t.Fatalf("the endpoint, which nobody serves, answered %d %s", answer.Code, answer.Body)
+	}
+	want(t, w.get("/endpoints"), http.StatusOK, "set aside by the gateway: it could not be reached")
 }
 
 func TestAccount_changesPasswordThemeAndSessions(t *testing.T) {

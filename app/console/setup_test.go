@@ -40,6 +40,7 @@ type world struct {
 	guard   *auth.Guard
 	catalog *catalog.Service
 	hub     *events.Hub
+	gateway *gateway.Service
 	router  *web.Router
 	url     string
 	link    string // of the first set-up; used by found
@@ -74,6 +75,7 @@ func open(t *testing.T) *world {
 		SpoolDir: t.TempDir(), Log: log,
 	})
 	ok(t, err)
+	w.gateway = gate
 	t.Cleanup(func() { ok(t, gate.Close(context.WithoutCancel(ctx))) })
 	w.guard = auth.NewGuard(w.auth, "http://127.0.0.1")
 	pages := console.New(console.Config{
