@@ -17,5 +17,5 @@
 // replicas needs no ring. A request without a key goes to the better of two
 // replicas drawn at random (Mitzenmacher, 2001), so that several processes with
 // the same old figures do not all run to the same replica. docs/routing.md has
-// the figures and ADR 0011 the reasons.
+// the figures and ADR 0012 the reasons.
 package balance
