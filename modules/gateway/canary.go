@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	canaryEvery    = 15 * time.Second
-	canaryTime     = 10 * time.Second // for one to be answered
+	canaryEvery    = 10 * time.Second
+	canaryTime     = 5 * time.Second // for one to be answered
 	canaryAnswer   = 1 << 20
 	canariesAtOnce = 64
 )
@@ -38,7 +38,11 @@ func (s *Service) sendCanaries(ctx context.Context) (int, error) {
 			continue
 		}
 		for _, t := range r.targets {
-			if t.endpoint || !t.replica.Ejected() && s.now()-t.replica.LastMoved() < canaryEvery {
+			if t.endpoint {
+				continue
+			}
+			if now := s.now(); !t.replica.Ejected() && now-t.replica.LastMoved() < canaryEvery {
+				t.replica.CanaryPassed(now) // its tokens say the same
 				continue
 			}
 			all.Go(func() error {
