@@ -9,7 +9,8 @@
 // every 100 ms while something was written: a power loss may cost that much.
 //
 // Each request has an open record, appended before it is forwarded, and a final
-// one, appended before the last byte goes to the client. After a crash an open
+// one, appended before the last byte goes to the client. In between, the open one
+// may be appended again with what has been counted so far. After a crash an open
 // record without a final one becomes a final record with the status
 // "interrupted". Records are delivered at least once; the database drops the
 // second by request id.
@@ -27,9 +28,9 @@
 //	10     n     the payload: see Record.encode
 //
 // A segment is deleted once all its finals are in the database and all its
-// opens have a final. A torn last record is what a crash leaves and is dropped;
-// anything else that does not check out is copied to the folder "quarantine",
-// counted and skipped. The file "refused" there holds, without the eight bytes,
+// opens have a final or a newer open. What does not check out, a torn last record
+// too, is skipped and counted, and the segment is copied to the folder
+// "quarantine" before it is deleted. The file "refused" there holds, without the eight bytes,
 // records that the database would not take.
 //
 // # Disk full

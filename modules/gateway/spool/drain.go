@@ -88,27 +88,22 @@ func (s *Spool) read(b *Batch, at *reader, limit int, last bool, size int64) (us
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, false, fmt.Errorf("read the spool: %w", err)
 	}
-	text = text[:n]
-	for len(text) > 0 && len(b.Records) < limit {
-		var r Record
-		n := unframe(text, &r)
-		if n <= 0 {
-			if at.offset+int64(len(text)) < size && int64(len(text)) < readSize/2 {
-				break // cut off by readSize: read on from here
-			}
-			next := resync(text[1:])
-			if next < 0 {
-				next = len(text) - 1 // nothing more in it
-			}
-			n = 1 + next
-		} else if r.Status != Opened {
-			b.Records = append(b.Records, r)
-		}
-		at.offset += int64(n)
-		used += int64(n)
-		text = text[n:]
+	if int64(n) < want {
+		size = at.offset + int64(n) // somebody has cut it short
 	}
-	return used, at.offset >= size, nil
+	taken, bad := scan(text[:n], at.offset+int64(n) < size, func(r *Record) bool {
+		if r.Status != Opened {
+			b.Records = append(b.Records, *r)
+		}
+		return len(b.Records) < limit
+	})
+	if bad > 0 {
+		if err := s.damaged(at.number, bad); err != nil {
+			return 0, false, err
+		}
+	}
+	at.offset += int64(taken)
+	return int64(taken), at.offset >= size, nil
 }
 
 // after returns the number of the segment after number.
@@ -154,7 +149,7 @@ func (s *Spool) Ack(b Batch) error {
 // SetAside keeps a record that will never be stored in the quarantine, in a
 // segment named refused, for people to look at.
 func (s *Spool) SetAside(r *Record) error {
-	folder := filepath.Join(s.dir, "quarantine")
+	folder := filepath.Join(s.dir, quarantine)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("set a usage record aside: %w", err)
 	}

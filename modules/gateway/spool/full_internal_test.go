@@ -2,6 +2,7 @@ package spool
 
 import (
 	"os"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -11,7 +12,9 @@ import (
 
 func TestF29_aFullDiskRefusesOpensAndTakesFinals(t *testing.T) {
 	t.Parallel()
-	s, err := Open(t.TempDir())
+	var room atomic.Int64
+	room.Store(reserve)
+	s, err := openMeasured(t.TempDir(), func() (int64, error) { return room.Load(), nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +23,8 @@ func TestF29_aFullDiskRefusesOpensAndTakesFinals(t *testing.T) {
 	if err := s.Append(&r); err != nil {
 		t.Fatal(err)
 	}
-	s.full.Store(true)
+	room.Store(reserve - 1)
+	s.measure()
 	next := Record{Status: Opened, RequestID: uuid.New()}
 	if err := s.Append(&next); !fault.Is(err, fault.Unavailable) || fault.As(err).Kind != "metering_unavailable" {
 		t.Errorf("an open record on a full disk: %v", err)
@@ -29,6 +33,7 @@ func TestF29_aFullDiskRefusesOpensAndTakesFinals(t *testing.T) {
 	if err := s.Append(&r); err != nil {
 		t.Errorf("the final record of an accepted request: %v", err)
 	}
+	room.Store(reserve)
 	s.measure()
 	if err := s.Append(&next); err != nil {
 		t.Errorf("there is space again: %v", err)
@@ -67,8 +72,8 @@ func TestF29_noTornRecordOnADiskWithoutSpace(t *testing.T) {
 			t.Errorf("Append to %s: %v", file.Name(), err)
 		}
 	}
-	records := 0
-	if bad, err := Read(dir, func(Record) { records++ }); bad != 0 || err != nil || records != 2 {
-		t.Errorf("read %d records and %d bad bytes, %v; want 2 and none", records, bad, err)
+	files, err := Inspect(dir)
+	if err != nil || len(files) != 1 || files[0].Completed != 2 || files[0].BadBytes != 0 {
+		t.Errorf("the folder has %+v, %v; want two records and no bad byte", files, err)
 	}
 }

@@ -15,6 +15,8 @@ const (
 	magic   = "invspl1\n"
 	mark    = "\xA5\x5A"
 	headLen = len(mark) + 4 + 4
+
+	maxFrame = headLen + maxPayload
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // constant table
@@ -55,29 +57,33 @@ func unframe(b []byte, r *Record) int {
 	return end
 }
 
-// scan calls each for the whole records in b, which is a segment without its
-// magic, and returns how many bytes were not a record. A last one that is cut
-// off does not count: a crash leaves that.
-func scan(b []byte, each func(Record)) (bad int) {
-	for len(b) > 0 {
+// scan reads the records in b, which is a piece of a segment, calls each for
+// them until it says false, and returns how many bytes it used and how many of
+// those were no record. If more bytes follow b in the segment, a record that b
+// cuts off is left for the next piece.
+func scan(b []byte, more bool, each func(*Record) bool) (used, bad int) {
+	for used < len(b) {
 		var r Record
-		n := unframe(b, &r)
-		if n > 0 {
-			each(r)
-			b = b[n:]
+		rest := b[used:]
+		if n := unframe(rest, &r); n > 0 {
+			used += n
+			if !each(&r) {
+				return used, bad
+			}
 			continue
 		}
-		next := resync(b[1:])
-		if next < 0 {
-			if n == 0 {
-				return bad
-			}
-			return bad + len(b)
+		if more && len(rest) < maxFrame {
+			return used, bad
 		}
-		bad += 1 + next
-		b = b[1+next:]
+		skip := resync(rest[1:]) + 1
+		if skip == 0 {
+			if skip = len(rest); more { // a good one may begin at the end
+				skip -= maxFrame - 1
+			}
+		}
+		used, bad = used+skip, bad+skip
 	}
-	return bad
+	return used, bad
 }
 
 // resync returns where the next whole record starts, or -1.
@@ -114,30 +120,4 @@ func segments(dir string) ([]int64, error) {
 		}
 	}
 	return numbers, nil
-}
-
-// Read calls each for every record in a spool folder, the oldest first, without
-// changing anything, and returns how many bytes could not be read. It is for
-// looking at a spool, also one in use.
-func Read(dir string, each func(Record)) (bad int, err error) {
-	numbers, err := segments(dir)
-	if err != nil {
-		return 0, err
-	}
-	for _, n := range numbers {
-		text, err := os.ReadFile(segmentPath(dir, n))
-		if os.IsNotExist(err) {
-			continue // delivered meanwhile
-		}
-		if err != nil {
-			return bad, fmt.Errorf("read the spool: %w", err)
-		}
-		body, ok := bytes.CutPrefix(text, []byte(magic))
-		if !ok {
-			bad += len(text)
-			continue
-		}
-		bad += scan(body, each)
-	}
-	return bad, nil
 }

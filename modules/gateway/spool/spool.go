@@ -3,7 +3,6 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -26,6 +25,7 @@ const (
 type Spool struct {
 	dir  string
 	lock *os.File
+	free func() (int64, error) // bytes that can still be written
 
 	mu      sync.Mutex // of all below
 	file    *os.File
@@ -37,6 +37,7 @@ type Spool struct {
 	flights map[uuid.UUID]int64 // requests without a final record, and the segment of their open one
 	parts   map[int64]*part     // segments on disk
 	reader  reader
+	bad     int64 // bytes that were no record
 
 	text   []byte // of a segment, for Next alone
 	full   atomic.Bool
@@ -51,13 +52,7 @@ type Spool struct {
 type part struct {
 	open int  // requests whose open record is here and whose final one is nowhere yet
 	read bool // everything in it was delivered and acknowledged, and it grows no more
-}
-
-// Recovery says what a start found.
-type Recovery struct {
-	Finals      int // final records still to be delivered, or delivered twice
-	Interrupted int // open records without a final one
-	BadBytes    int // neither
+	bad  bool // a copy of it is in the quarantine
 }
 
 // Open opens the spool in dir, which it makes, and recovers what a crash left:
@@ -65,6 +60,10 @@ type Recovery struct {
 // fault.Conflict when another process has it open, and with fault.Invalid when
 // dir cannot be written.
 func Open(dir string) (*Spool, error) {
+	return openMeasured(dir, func() (int64, error) { return freeIn(dir) })
+}
+
+func openMeasured(dir string, free func() (int64, error)) (*Spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fault.Newf(fault.Invalid, "The usage spool %s cannot be written.", dir).WithFix("Check DATA_DIR.").WithCause(err)
 	}
@@ -78,7 +77,7 @@ func Open(dir string) (*Spool, error) {
 			WithFix("Give each replica its own DATA_DIR.").WithKind("data_dir_in_use").WithCause(err)
 	}
 	s := &Spool{
-		dir: dir, lock: lock, flights: map[uuid.UUID]int64{}, parts: map[int64]*part{}, stop: make(chan struct{}),
+		dir: dir, lock: lock, free: free, flights: map[uuid.UUID]int64{}, parts: map[int64]*part{}, stop: make(chan struct{}),
 	}
 	if err := s.recover(); err != nil {
 		_ = lock.Close()
@@ -87,80 +86,6 @@ func Open(dir string) (*Spool, error) {
 	s.measure()
 	s.synced.Go(s.keepSynced)
 	return s, nil
-}
-
-// recover reads what is there and begins a new segment with the final records
-// that a crash prevented.
-func (s *Spool) recover() error {
-	numbers, err := segments(s.dir)
-	if err != nil {
-		return err
-	}
-	open := map[uuid.UUID]Record{}
-	for _, n := range numbers {
-		text, err := os.ReadFile(segmentPath(s.dir, n))
-		if err != nil {
-			return fmt.Errorf("recover the spool: %w", err)
-		}
-		bad := 0
-		switch {
-		case len(text) < len(magic):
-			text = nil // a crash right after it was made
-		case string(text[:len(magic)]) != magic:
-			bad, text = len(text), nil
-		default:
-			text = text[len(magic):]
-		}
-		bad += scan(text, func(r Record) {
-			if r.Status == Opened {
-				open[r.RequestID] = r
-				return
-			}
-			delete(open, r.RequestID)
-			s.Recovered.Finals++
-		})
-		if bad > 0 {
-			s.Recovered.BadBytes += bad
-			if err := s.quarantine(n); err != nil {
-				return err
-			}
-		}
-		s.parts[n] = &part{}
-		s.number = n
-	}
-	if len(numbers) > 0 {
-		s.reader.number = numbers[0]
-	}
-	if err := s.rotate(); err != nil {
-		return err
-	}
-	for _, r := range open {
-		r.Status, r.Error = Interrupted, "process_killed"
-		if err := s.write(&r); err != nil {
-			return err
-		}
-		s.Recovered.Interrupted++
-	}
-	return s.file.Sync() //nolint:wrapcheck // an os.PathError says it all
-}
-
-// quarantine keeps a copy of a damaged segment.
-func (s *Spool) quarantine(number int64) error {
-	folder := filepath.Join(s.dir, "quarantine")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return fmt.Errorf("quarantine a segment: %w", err)
-	}
-	from, err := os.Open(segmentPath(s.dir, number))
-	if err != nil {
-		return fmt.Errorf("quarantine a segment: %w", err)
-	}
-	defer from.Close()
-	to, err := os.OpenFile(segmentPath(folder, number), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("quarantine a segment: %w", err)
-	}
-	_, err = io.Copy(to, from)
-	return errors.Join(err, to.Close())
 }
 
 // rotate begins a new segment. If it fails, the old one is still there to be
@@ -205,6 +130,7 @@ func syncFolder(dir string) error {
 }
 
 // Append writes a record; it is with the operating system when Append returns.
+// An open record may be appended again with what has been counted since.
 // Open records fail with fault.Unavailable (metering_unavailable) when the disk
 // is nearly full, any record when it cannot be written.
 func (s *Spool) Append(r *Record) error {
@@ -224,14 +150,13 @@ func (s *Spool) Append(r *Record) error {
 	if err := s.write(r); err != nil {
 		return unavailable(err)
 	}
-	if r.Status == Opened {
-		s.flights[r.RequestID] = s.number
-		s.parts[s.number].open++
-		return nil
-	}
 	if n, ok := s.flights[r.RequestID]; ok {
 		delete(s.flights, r.RequestID)
 		s.parts[n].open--
+	}
+	if r.Status == Opened {
+		s.flights[r.RequestID] = s.number
+		s.parts[s.number].open++
 	}
 	return nil
 }
@@ -280,11 +205,19 @@ func (s *Spool) keepSynced() {
 	}
 }
 
+// measure looks whether there is room for open records.
 func (s *Spool) measure() {
-	var st unix.Statfs_t
-	if unix.Statfs(s.dir, &st) == nil {
-		s.full.Store(int64(st.Bavail)*st.Bsize < reserve)
+	if free, err := s.free(); err == nil {
+		s.full.Store(free < reserve)
 	}
+}
+
+func freeIn(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("measure the spool's disk: %w", err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
 }
 
 // Depth returns how many bytes wait on disk, and how many requests have no
@@ -298,6 +231,14 @@ func (s *Spool) Depth() (bytes int64, open int) {
 		}
 	}
 	return bytes - s.reader.offsetIn(s.number), len(s.flights)
+}
+
+// BadBytes returns how many bytes were found to be no record, at the start and
+// since.
+func (s *Spool) BadBytes() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bad
 }
 
 // Close syncs and closes the spool. What was not delivered is at the next start.

@@ -3,11 +3,13 @@ package spool_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -180,6 +182,94 @@ func TestAck_keepsASegmentWhoseRequestsStillRun(t *testing.T) {
 	}
 }
 
+// TestF28_aCheckpointIsWhatACrashLeaves appends an open record again, with what
+// has been counted meanwhile, until it is far from the first one.
+func TestF28_aCheckpointIsWhatACrashLeaves(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	long := opened()
+	put(t, s, long)
+	filler := finished(opened())
+	filler.Model = strings.Repeat("m", 30<<10)
+	for i := range 1200 { // some 36 MB: three segments
+		if i%100 == 0 {
+			long.CompletionTokens, long.Source = int64(i), spool.Counted
+			put(t, s, long)
+		}
+		filler.RequestID = uuid.New()
+		put(t, s, filler)
+	}
+	drain(t, s)
+	if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 1 {
+		t.Errorf("segments left: %v, want the one with the newest open record", names)
+	}
+	if _, requests := s.Depth(); requests != 1 {
+		t.Errorf("%d requests are open, want 1", requests)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	long.Status, long.Error = spool.Interrupted, "process_killed"
+	got := drain(t, open(t, dir))
+	got = slices.DeleteFunc(got, func(r spool.Record) bool { return r.Model == filler.Model }) // delivered again
+	if diff := cmp.Diff([]spool.Record{long}, got); diff != "" {
+		t.Errorf("recovered (-want +got)\n%s", diff)
+	}
+}
+
+// TestF30_damageOfTheRunningSpool damages what is not delivered yet.
+func TestF30_damageOfTheRunningSpool(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	for range 20 {
+		put(t, s, finished(opened()))
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "000000000001.seg"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.WriteAt([]byte("damage"), 500); err != nil {
+		t.Fatal(err)
+	}
+	if got := drain(t, s); len(got) != 19 || s.BadBytes() == 0 {
+		t.Errorf("delivered %d records, %d bad bytes; want 19 and some", len(got), s.BadBytes())
+	}
+	files, err := spool.Inspect(dir)
+	if err != nil || len(files) != 2 || files[1].Name != "quarantine/000000000001.seg" || files[1].Completed != 19 || files[1].BadBytes == 0 {
+		t.Errorf("the folder has %+v, %v", files, err)
+	}
+}
+
+func TestInspect_ofASpoolInUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	runs, ended, cut := opened(), opened(), opened()
+	put(t, s, runs, ended, cut, finished(ended), runs)
+	cut.Status = spool.Interrupted
+	put(t, s, cut)
+	if err := s.SetAside(&ended); err != nil {
+		t.Fatal(err)
+	}
+	got, err := spool.Inspect(dir)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("the folder has %+v, %v", got, err)
+	}
+	want := []spool.File{
+		{Name: "000000000001.seg", Bytes: got[0].Bytes, Completed: 1, Interrupted: 1, Open: 1},
+		{Name: "quarantine/refused", Bytes: got[1].Bytes},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || got[0].Bytes < 500 {
+		t.Errorf("the folder has (-want +got)\n%s", diff)
+	}
+	if _, err := spool.Inspect(filepath.Join(dir, "nowhere")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("err = %v, want that there is none", err)
+	}
+}
+
 func TestF30_aDamagedSegmentLosesOnlyWhatIsDamaged(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -204,8 +294,8 @@ func TestF30_aDamagedSegmentLosesOnlyWhatIsDamaged(t *testing.T) {
 	if got := drain(t, again); len(got) != 48 {
 		t.Errorf("delivered %d records, want 48 of 50", len(got))
 	}
-	if again.Recovered.BadBytes == 0 || again.Recovered.Finals != 48 {
-		t.Errorf("recovered = %+v, want 48 finals and some bad bytes", again.Recovered)
+	if bad := again.Recovered.BadBytes; bad == 0 || again.Recovered.Finals != 48 || again.BadBytes() != int64(bad) {
+		t.Errorf("recovered = %+v and %d bad bytes, want 48 finals and the bad bytes once", again.Recovered, again.BadBytes())
 	}
 	kept, err := os.ReadFile(filepath.Join(dir, "quarantine", "000000000001.seg"))
 	if err != nil || !bytes.Equal(kept, text) {
@@ -302,51 +392,6 @@ func TestAppend_survivesSIGKILL(t *testing.T) {
 		}
 	}
 	t.Logf("5 kills: %d finals said, %d stored, %d interrupted", len(said), len(stored), interrupted)
-}
-
-func FuzzRead(f *testing.F) {
-	dir := f.TempDir()
-	s, err := spool.Open(dir)
-	if err != nil {
-		f.Fatal(err)
-	}
-	r := opened()
-	_ = s.Append(&r)
-	_ = s.Close()
-	seed, err := os.ReadFile(filepath.Join(dir, "000000000001.seg"))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(seed)
-	f.Add(append(seed[:20:20], seed...))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "000000000001.seg"), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		finals, opens := 0, map[uuid.UUID]bool{}
-		if _, err := spool.Read(dir, func(r spool.Record) {
-			if r.Status == spool.Opened {
-				opens[r.RequestID] = true
-			} else {
-				finals++
-				delete(opens, r.RequestID)
-			}
-		}); err != nil {
-			t.Fatal(err)
-		}
-		s, err := spool.Open(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		if s.Recovered.Finals != finals || s.Recovered.Interrupted != len(opens) {
-			t.Errorf("recovered %+v, Read saw %d finals and %d opens", s.Recovered, finals, len(opens))
-		}
-		if got := len(drain(t, s)); got != finals+len(opens) {
-			t.Errorf("delivered %d, want %d", got, finals+len(opens))
-		}
-	})
 }
 
 func BenchmarkAppend(b *testing.B) {

@@ -1,0 +1,100 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+)
+
+const quarantine = "quarantine" // the folder of what is damaged or refused
+
+// File is what is in one file of a spool.
+type File struct {
+	Name        string // below the spool's folder
+	Bytes       int64
+	Completed   int // final records, stored or not: a segment is deleted once all of it is
+	Interrupted int
+	Open        int // requests that have no final record anywhere
+	BadBytes    int // neither
+}
+
+// Inspect says what is in a spool folder and its quarantine, the oldest segment
+// first. It changes nothing and may be used on a spool that is in use: what is
+// being written or deleted meanwhile is not there.
+func Inspect(dir string) ([]File, error) {
+	numbers, err := segments(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []File
+	open := map[uuid.UUID]int{} // where the newest open record is
+	for i, n := range numbers {
+		f := File{Name: filepath.Base(segmentPath(dir, n))}
+		err := f.read(dir, i == len(numbers)-1, func(r *Record) {
+			if r.Status == Opened {
+				open[r.RequestID] = len(files)
+			} else {
+				delete(open, r.RequestID)
+			}
+		})
+		if errors.Is(err, os.ErrNotExist) {
+			continue // delivered meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	for _, at := range open {
+		files[at].Open++
+	}
+	aside, err := os.ReadDir(filepath.Join(dir, quarantine))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("list the quarantine: %w", err)
+	}
+	for _, e := range aside {
+		f := File{Name: filepath.Join(quarantine, e.Name())}
+		if err := f.read(dir, false, func(*Record) {}); err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// read counts what is in a file. The end of one that grows may be cut off.
+func (f *File) read(dir string, grows bool, each func(*Record)) error {
+	text, err := os.ReadFile(filepath.Join(dir, f.Name))
+	if err != nil {
+		return fmt.Errorf("read the spool: %w", err)
+	}
+	f.Bytes = int64(len(text))
+	f.BadBytes = scanSegment(text, grows, func(r *Record) {
+		switch r.Status {
+		case Completed:
+			f.Completed++
+		case Interrupted:
+			f.Interrupted++
+		case Opened:
+		}
+		each(r)
+	})
+	return nil
+}
+
+// scanSegment calls each for the records in a whole segment and returns how many
+// bytes of it are something else.
+func scanSegment(text []byte, grows bool, each func(*Record)) (bad int) {
+	switch {
+	case bytes.HasPrefix([]byte(magic), text):
+		return 0 // a crash right after it was made
+	case bytes.HasPrefix(text, []byte(magic)):
+		text = text[len(magic):]
+	}
+	_, bad = scan(text, grows, func(r *Record) bool { each(r); return true })
+	return bad
+}

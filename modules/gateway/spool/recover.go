@@ -1,0 +1,94 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+)
+
+// Recovery says what a start found.
+type Recovery struct {
+	Finals      int // final records still to be delivered, or delivered twice
+	Interrupted int // open records without a final one
+	BadBytes    int // neither
+}
+
+// recover reads what is there and begins a new segment with the final records
+// that a crash prevented.
+func (s *Spool) recover() error {
+	numbers, err := segments(s.dir)
+	if err != nil {
+		return err
+	}
+	open := map[uuid.UUID]Record{}
+	for _, n := range numbers {
+		text, err := os.ReadFile(segmentPath(s.dir, n))
+		if err != nil {
+			return fmt.Errorf("recover the spool: %w", err)
+		}
+		s.parts[n], s.number = &part{}, n
+		bad := scanSegment(text, false, func(r *Record) {
+			if r.Status == Opened {
+				open[r.RequestID] = *r
+				return
+			}
+			delete(open, r.RequestID)
+			s.Recovered.Finals++
+		})
+		if bad > 0 {
+			s.Recovered.BadBytes += bad
+			if err := s.damaged(n, bad); err != nil {
+				return err
+			}
+		}
+	}
+	if len(numbers) > 0 {
+		s.reader.number = numbers[0]
+	}
+	if err := s.rotate(); err != nil {
+		return err
+	}
+	for _, r := range open {
+		r.Status, r.Error = Interrupted, "process_killed"
+		if err := s.write(&r); err != nil {
+			return err
+		}
+		s.Recovered.Interrupted++
+	}
+	return s.file.Sync() //nolint:wrapcheck // an os.PathError says it all
+}
+
+// damaged counts bytes of a segment that are no record, once, and keeps a copy
+// of it in the quarantine.
+func (s *Spool) damaged(number int64, bytes int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.parts[number]
+	if p == nil || p.bad {
+		return nil
+	}
+	folder := filepath.Join(s.dir, quarantine)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("quarantine a segment: %w", err)
+	}
+	from, err := os.Open(segmentPath(s.dir, number))
+	if err != nil {
+		return fmt.Errorf("quarantine a segment: %w", err)
+	}
+	defer from.Close()
+	to, err := os.OpenFile(segmentPath(folder, number), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("quarantine a segment: %w", err)
+	}
+	_, err = io.Copy(to, from)
+	if err = errors.Join(err, to.Close()); err != nil {
+		return fmt.Errorf("quarantine a segment: %w", err)
+	}
+	p.bad = true
+	s.bad += int64(bytes)
+	return nil
+}
