@@ -384,7 +384,7 @@ func TestFlush_writesLastUse(t *testing.T) {
 
 // D11: without the database known keys work for five minutes and unknown ones
 // are neither let in nor called wrong.
-func TestCheck_withoutTheDatabase(t *testing.T) {
+func TestF25_keysWithoutTheDatabase(t *testing.T) {
 	t.Parallel()
 	server := dbtest.NewServer(t)
 	pool, err := db.Open(t.Context(), server.URL(), db.Options{MaxConns: 4, ConnectWait: 30 * time.Second})
@@ -402,7 +402,11 @@ func TestCheck_withoutTheDatabase(t *testing.T) {
 	is(t, errOf(b.Keys.Check(ctx, unknown)), fault.Unavailable, "auth_unavailable")
 	ok(t, errOf(b.Keys.Check(ctx, text)))
 	b.Keys.SetTrust(time.Millisecond) // five minutes later
-	is(t, errOf(b.Keys.Check(ctx, text)), fault.Unavailable, "auth_unavailable")
+	late := errOf(b.Keys.Check(ctx, text))
+	is(t, late, fault.Unavailable, "auth_unavailable")
+	if f := fault.As(late); f == nil || !strings.Contains(f.Text, "database has been away for more than five minutes") {
+		t.Errorf("the reason is not told: %v", late)
+	}
 	is(t, errOf(b.Keys.Check(ctx, "sk-nonsense")), fault.Signin, "malformed_api_key")
 
 	server.Start()

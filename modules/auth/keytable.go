@@ -131,6 +131,8 @@ var (
 			WithFix("Use a key of somebody who is.").WithKind("key_disabled")
 	errKeysAway = fault.New(fault.Unavailable, "API keys cannot be checked at this moment.").
 			WithFix("Try again in a few seconds.").WithKind("auth_unavailable")
+	errKeysTooOld = fault.New(fault.Unavailable, "API keys cannot be checked: the database has been away for more than five minutes.").
+			WithFix("Try again later; requests work again as soon as it is back.").WithKind("auth_unavailable")
 )
 
 // Check returns whom the key acts for. It allocates nothing for a good key,
@@ -151,6 +153,9 @@ func (t *KeyTable) Check(ctx context.Context, token string) (Principal, error) {
 	k := (*t.keys.Load())[id]
 	if k == nil || t.age(now) > t.trust {
 		if err := t.await(ctx); err != nil {
+			if t.good.Load() != 0 && t.age(now) > t.trust {
+				return Principal{}, errKeysTooOld.WithCause(err)
+			}
 			return Principal{}, err
 		}
 		k = (*t.keys.Load())[id]
@@ -170,6 +175,14 @@ func (t *KeyTable) Check(ctx context.Context, token string) (Principal, error) {
 		k.use.at.Store(ms)
 	}
 	return k.principal, nil
+}
+
+// Revoked reports whether a key that Check was content with has been revoked
+// since. It waits for nothing.
+func (t *KeyTable) Revoked(token string) bool {
+	id, _, _ := splitKey(token)
+	k := (*t.keys.Load())[id]
+	return k != nil && k.revoked
 }
 
 // age returns for how long the table has not been confirmed.
