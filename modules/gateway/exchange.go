@@ -43,6 +43,9 @@ type exchange struct {
 	ended  bool    // the final record is written
 	again  bool    // the server did not take the request: another one may be asked
 	theirs bool    // the error is the server's own
+
+	noted   time.Time // of the last checkpoint; zero: none yet
+	notedAt int64     // deltas at that time
 }
 
 // serve carries the request out. An error that it returns is still to be sent.

@@ -25,6 +25,8 @@ import (
 // Keys says whom an API key acts for, from memory.
 type Keys interface {
 	Check(ctx context.Context, token string) (auth.Principal, error)
+	// Revoked reports whether a key that was good has been revoked since.
+	Revoked(token string) bool
 }
 
 // Instances knows the machines that serve models.
@@ -139,7 +141,11 @@ func New(c Config) (*Service, error) {
 		return nil, err //nolint:wrapcheck // a sentence for people
 	}
 	if r := records.Recovered; r != (spool.Recovery{}) {
-		c.Log.Info("usage spool recovered", "finals", r.Finals, "interrupted", r.Interrupted, "bad_bytes", r.BadBytes)
+		say := c.Log.Info
+		if r.BadBytes > 0 {
+			say = c.Log.Error // a copy is in the quarantine
+		}
+		say("usage spool recovered", "finals", r.Finals, "interrupted", r.Interrupted, "bad_bytes", r.BadBytes)
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = defaultMaxBody

@@ -45,6 +45,7 @@ type bed struct {
 	keys         *fakeKeys
 	instances    *fakeInstances
 	registry     *prometheus.Registry
+	spoolDir     string
 	url          string
 }
 
@@ -52,7 +53,7 @@ type bed struct {
 // loops do not run: tests call the passes.
 func newBed(t testing.TB, pool *pgxpool.Pool, upstreams ...string) *bed {
 	t.Helper()
-	b := &bed{organisation: uuid.Must(uuid.NewV7()), keyID: uuid.Must(uuid.NewV7()), registry: prometheus.NewRegistry()}
+	b := &bed{organisation: uuid.Must(uuid.NewV7()), keyID: uuid.Must(uuid.NewV7()), registry: prometheus.NewRegistry(), spoolDir: t.TempDir()}
 	b.keys = &fakeKeys{principal: auth.Principal{Organisation: b.organisation, KeyID: b.keyID, Scopes: auth.ScopeInference}}
 	b.instances = &fakeInstances{organisation: b.organisation, urls: map[uuid.UUID]string{}}
 	for _, u := range upstreams {
@@ -65,7 +66,7 @@ func newBed(t testing.TB, pool *pgxpool.Pool, upstreams ...string) *bed {
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	b.Service, err = New(Config{
 		Pool: pool, Keyring: ring, Keys: b.keys, Instances: b.instances, Prices: fakePrices{}, Models: fakeModels{},
-		Events: events.New(log), SpoolDir: t.TempDir(), MaxBody: 2 << 20, Log: log, Registerer: b.registry,
+		Events: events.New(log), SpoolDir: b.spoolDir, MaxBody: 2 << 20, Log: log, Registerer: b.registry,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -101,8 +102,11 @@ func mustExec(t testing.TB, pool *pgxpool.Pool, sql string, args ...any) {
 type fakeKeys struct {
 	principal auth.Principal
 	away      atomic.Bool
+	revoked   atomic.Bool
 	asked     atomic.Int64
 }
+
+func (k *fakeKeys) Revoked(string) bool { return k.revoked.Load() }
 
 func (k *fakeKeys) Check(_ context.Context, token string) (auth.Principal, error) {
 	k.asked.Add(1)

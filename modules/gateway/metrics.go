@@ -74,6 +74,9 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "inventiv_gateway_spool_bytes", Help: "Bytes in the usage spool that are not stored yet.",
 			}, func() float64 { waiting, _ := s.spool.Depth(); return float64(waiting) }),
+			prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Name: "inventiv_gateway_spool_bad_bytes_total", Help: "Bytes in the usage spool that were no record, at the start and since: a copy of their segment is in the quarantine.",
+			}, func() float64 { return float64(s.spool.BadBytes()) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "inventiv_gateway_body_bytes", Help: "Bytes of requests and answers held in memory.",
 			}, func() float64 { return float64(s.held.Load()) }))

@@ -46,6 +46,9 @@ func (x *exchange) relay(res *upstream.Answer) *openai.Error {
 		if err != nil {
 			return x.broken(&out, stream, err)
 		}
+		if refused := x.checkpoint(&out, stream); refused != nil {
+			return x.tell(&out, refused)
+		}
 	}
 }
 
@@ -127,6 +130,7 @@ func (x *exchange) gone() *openai.Error {
 type streamWriter struct {
 	x     *exchange
 	until time.Time // the write deadline that is set
+	at    time.Time // of the last write
 }
 
 // Values of header fields, which nobody changes.
@@ -145,10 +149,10 @@ func (o *streamWriter) write(events []byte) error {
 		o.x.begun = true
 	}
 	limit := o.x.service.limits.write
-	now := time.Now()
-	o.x.to.replica.Moved(now.Sub(o.x.service.origin))
-	if o.until.Sub(now) < limit/2 { // not for each event: it costs
-		o.until = now.Add(limit)
+	o.at = time.Now()
+	o.x.to.replica.Moved(o.at.Sub(o.x.service.origin))
+	if o.until.Sub(o.at) < limit/2 { // not for each event: it costs
+		o.until = o.at.Add(limit)
 		_ = o.x.control.SetWriteDeadline(o.until) // a test's recorder has none
 	}
 	if _, err := o.x.w.Write(events); err != nil {
