@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -166,13 +165,20 @@ func (c *conn) read(p []byte) (int, error) {
 			continue
 		case c.gone.Load():
 			return 0, context.Canceled
-		case !errors.Is(err, os.ErrDeadlineExceeded):
+		case !isTimeout(err):
 			return 0, err //nolint:wrapcheck // by exchange
 		case now.Sub(c.last) >= c.patience:
 			return 0, ErrSilent
 		}
 		c.until = time.Time{}
 	}
+}
+
+// isTimeout reports whether a deadline has passed. Not every connection says so
+// with os.ErrDeadlineExceeded: a stream of a tunnel has an error of its own.
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
 }
 
 // readHead reads up to the body of the final answer, and reports whether any

@@ -290,7 +290,10 @@ func TestDo_patienceIsWithSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		go func() {
-			_, _ = take(t, bufio.NewReader(theirs))
+			requests := bufio.NewReader(theirs)
+			_, _ = take(t, requests)
+			_, _ = io.WriteString(theirs, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst")
+			_, _ = take(t, requests)
 			_, _ = io.WriteString(theirs, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 			for range 100 {
 				<-time.After(99 * time.Second)
@@ -299,6 +302,11 @@ func TestDo_patienceIsWithSilence(t *testing.T) {
 		}()
 		s := upstream.New(func(context.Context) (upstream.Conn, error) { return pipe{ours}, nil })
 		r := post("{}")
+		r.Patience = time.Second
+		if _, body, err := do(t, s, r); body != "first" || err != nil {
+			t.Fatalf("got %q, %v", body, err)
+		}
+		// The deadline of the exchange before is set still, and too early.
 		r.Patience = 100 * time.Second
 		start := time.Now()
 		_, body, err := do(t, s, r)
@@ -308,10 +316,19 @@ func TestDo_patienceIsWithSilence(t *testing.T) {
 	})
 }
 
-// pipe is a connection in memory.
+// pipe is a connection in memory that, as a stream of a tunnel does, has an error
+// of its own for a deadline that has passed.
 type pipe struct{ net.Conn }
 
 func (pipe) Usable() bool { return true }
+
+func (p pipe) Read(b []byte) (int, error) {
+	n, err := p.Conn.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = &net.DNSError{IsTimeout: true}
+	}
+	return n, err
+}
 
 func TestDo_cancelCutsTheServerOff(t *testing.T) {
 	t.Parallel()
