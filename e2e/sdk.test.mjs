@@ -42,6 +42,18 @@ test("streamed chat with usage: it comes last and is the only one", async () => 
   assert.ok(usages[0].usage.completion_tokens > 0);
 });
 
+test("many streams at once, again and again: each is whole", async () => {
+  const whole = async () => {
+    for (let i = 0; i < 3; i++) {
+      const stream = await client.chat.completions.create({ model, messages, stream: true });
+      let finish;
+      for await (const chunk of stream) finish = chunk.choices[0]?.finish_reason ?? finish;
+      assert.ok(["stop", "length"].includes(finish), `finish_reason ${finish}`);
+    }
+  };
+  await Promise.all(Array.from({ length: 32 }, whole));
+});
+
 test("a stream that is left early ends cleanly", async () => {
   const stream = await client.chat.completions.create({ model, messages, max_tokens: 200, stream: true });
   let chunks = 0;

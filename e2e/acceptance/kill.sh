@@ -53,4 +53,5 @@ fail() { echo "FAILED: $1" >&2; failed=1; }
 [ "$stored" -le $((answered + connections)) ] || fail "there are records of more than was answered"
 [ "$twice" -eq 0 ] || fail "a request is there twice"
 [ -n "$joined" ] && [ "$(joins)" = "$joined" ] || fail "the instance joined anew"
+[ "$failed" = 0 ] || { cat "$data/second.json"; sql "SELECT status, error, http_status, count(*) FROM gateway.usage_records GROUP BY 1,2,3"; }
 exit $failed
