@@ -15,6 +15,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/db"
 	"github.com/inventiv-it-for-ai/inventiv/db/cluster"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
 )
 
 // doctorCommand looks at an installation, with the checks that need the
@@ -76,4 +77,17 @@ func checkDatabase(ctx context.Context, cfg config.Serve) cli.Finding {
 		}
 	}
 	return cli.Finding{Health: cli.Good, Text: "It answers and is up to date."}
+}
+
+// inspectSpool looks at a usage spool for the client verb.
+func inspectSpool(dir string) ([]cli.SpoolFile, error) {
+	files, err := spool.Inspect(dir)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the verb makes a sentence of it
+	}
+	list := make([]cli.SpoolFile, len(files))
+	for i, f := range files {
+		list[i] = cli.SpoolFile(f)
+	}
+	return list, nil
 }

@@ -21,7 +21,7 @@ func TestCheckDatabase_table(t *testing.T) {
 	}
 	defer pool.Close()
 	look := func(url, ring string) cli.Finding {
-		return checkDatabase(t.Context(), config.Serve{Store: config.Store{DataDir: dir, DatabaseURL: config.DatabaseURL(url), MasterKeyFile: ring}})
+		return checkDatabase(t.Context(), config.Serve{Store: config.Store{Data: config.Data{DataDir: dir}, DatabaseURL: config.DatabaseURL(url), MasterKeyFile: ring}})
 	}
 	present := dir + "/master.key"
 	ring, err := keyring.Create(present)

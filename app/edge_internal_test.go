@@ -58,7 +58,7 @@ func serveEdge(t *testing.T, proxies ...netip.Prefix) *edge {
 	e := &edge{t: t, log: &lockedBuffer{}}
 	a, err := New(t.Context(), config.Serve{
 		Store: config.Store{
-			DataDir: dir, DatabaseURL: config.DatabaseURL(dbtest.URL(t)), DatabasePool: 8, MasterKeyFile: dir + "/master.key",
+			Data: config.Data{DataDir: dir}, DatabaseURL: config.DatabaseURL(dbtest.URL(t)), DatabasePool: 8, MasterKeyFile: dir + "/master.key",
 		},
 		Listen: "127.0.0.1:0", AgentListen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", MaxBody: 1 << 20, ShutdownTimeout: 5 * time.Second,
 		TrustedProxies: proxies, AdminEmail: "ada@example.test", AdminPassword: edgePassword,

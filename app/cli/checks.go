@@ -113,21 +113,32 @@ const muchSpooled = 64 << 20
 
 func checkSpool(_ context.Context, cfg config.Serve) Finding {
 	var size int64
-	err := filepath.WalkDir(filepath.Join(cfg.DataDir, "spool"), func(_ string, d fs.DirEntry, err error) error {
+	aside := 0
+	err := filepath.WalkDir(filepath.Join(cfg.DataDir, "spool"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		info, err := d.Info()
-		if err == nil {
+		switch {
+		case err != nil:
+			return err
+		case filepath.Base(filepath.Dir(path)) == "quarantine":
+			aside++
+		default:
 			size += info.Size()
 		}
-		return err
+		return nil
 	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return good("There is no usage spool yet.")
 	case err != nil:
 		return Finding{Health: Warn, Text: "The usage spool cannot be read: " + err.Error() + "."}
+	case aside > 0:
+		return Finding{
+			Health: Warn, Text: fmt.Sprintf("Usage was damaged on disk or refused by the database; files in the spool's quarantine: %d.", aside),
+			Fix: "Look at them with inventiv usage spool, and delete them when they are settled.",
+		}
 	case size > muchSpooled:
 		return Finding{
 			Health: Warn, Text: bytesText(size) + " of usage wait for the database.",

@@ -23,6 +23,8 @@ type Config struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Terminal       bool // somebody is there to answer: standard input and error are a terminal
+
+	Spool func(dir string) ([]SpoolFile, error) // looks at a usage spool on this host
 }
 
 // Commands returns the nouns with their verbs, to be added to the root.
@@ -111,6 +113,13 @@ func (n *noun) verb(use, short string, run func(*call) error) *cobra.Command {
 		Use: use, Short: short, SilenceUsage: true, SilenceErrors: true, ValidArgsFunction: cobra.NoFileCompletions,
 		Args: func(cmd *cobra.Command, args []string) error { return n.fail(exactly(cmd, args)) },
 	}
+	n.run(cmd, run)
+	n.cmd.AddCommand(cmd)
+	return cmd
+}
+
+// run says what a verb does.
+func (n *noun) run(cmd *cobra.Command, run func(*call) error) {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		signal.Ignore(syscall.SIGPIPE) // a reader that has seen enough is not an error
 		c, err := n.start(cmd, args)
@@ -122,8 +131,6 @@ func (n *noun) verb(use, short string, run func(*call) error) *cobra.Command {
 		}
 		return n.fail(err)
 	}
-	n.cmd.AddCommand(cmd)
-	return cmd
 }
 
 // start reads the settings for a run.

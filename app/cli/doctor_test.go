@@ -114,6 +114,19 @@ func TestDoctor_recognisesWhatRunsAndWhatDoesNotBelong(t *testing.T) {
 	}
 }
 
+func TestF30_doctorShowsTheQuarantine(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "spool", "quarantine"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	touch(t, filepath.Join(dir, "spool", "quarantine", "refused"))
+	found, _ := examine(t, []string{"INVENTIV_DATA_DIR=" + dir})
+	if f := found["spool"]; f.Health != cli.Warn || !strings.Contains(f.Text, "quarantine: 1.") || !strings.Contains(f.Fix, "inventiv usage spool") {
+		t.Errorf("spool: %+v, want a warning that says how to look", f)
+	}
+}
+
 func touch(t *testing.T, name string) string {
 	t.Helper()
 	if err := os.WriteFile(name, nil, 0o600); err != nil {

@@ -75,6 +75,7 @@ func (c Config) usage() *cobra.Command {
 	})
 	when.on(summary)
 	n.records()
+	n.spool()
 	return n.cmd
 }
 

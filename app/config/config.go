@@ -25,11 +25,18 @@ type Log struct {
 	Format string `env:"INVENTIV_LOG_FORMAT" envDefault:"auto" help:"text for people, json for programs; auto is text on a terminal"`
 }
 
+// Data is where a control plane keeps what is on the disk. Commands that only
+// look there read this alone.
+type Data struct {
+	DataDir string `env:"INVENTIV_DATA_DIR" help:"folder of the embedded database, the usage spool and keys" shown:"/var/lib/inventiv as root, else $XDG_DATA_HOME/inventiv"`
+}
+
 // Store are the settings of the data that a control plane keeps. Commands that
 // only work on the database read these alone.
 type Store struct {
+	Data
+
 	Demo          bool        `env:"INVENTIV_DEMO" envDefault:"false" help:"run everything on this host, with an organisation, a key and a served model"`
-	DataDir       string      `env:"INVENTIV_DATA_DIR" help:"folder of the embedded database, the usage spool and keys" shown:"/var/lib/inventiv as root, else $XDG_DATA_HOME/inventiv"`
 	DatabaseURL   DatabaseURL `env:"INVENTIV_DATABASE_URL" alias:"DATABASE_URL" secret:"true" help:"the address of a PostgreSQL 15 or newer; without it a database of our own is run in the data folder"`
 	DatabasePool  int         `env:"INVENTIV_DATABASE_POOL" envDefault:"16" help:"most connections to the database"`
 	PGBin         string      `env:"INVENTIV_PG_BIN" help:"folder of the PostgreSQL programs for the database of our own" shown:"found"`
@@ -82,7 +89,7 @@ type Client struct {
 	Timeout time.Duration `env:"INVENTIV_TIMEOUT" envDefault:"30s" help:"how long to wait for an answer"`
 }
 
-// Settings is what Register and Read work on: *Store, *Serve, *Agent, *Client.
+// Settings is what Register and Read work on: *Data, *Store, *Serve, *Agent, *Client.
 type Settings interface {
 	// finish derives the defaults that depend on other settings, and reports
 	// what is wrong.

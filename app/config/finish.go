@@ -18,11 +18,15 @@ func (l *Log) finish(r *reading) {
 	r.oneOf("INVENTIV_LOG_FORMAT", &l.Format, "auto", "text", "json")
 }
 
-func (s *Store) finish(r *reading) {
-	if s.DataDir == "" {
-		s.DataDir = r.folder("INVENTIV_DATA_DIR", "inventiv", "XDG_DATA_HOME", ".local/share")
+func (d *Data) finish(r *reading) {
+	if d.DataDir == "" {
+		d.DataDir = r.folder("INVENTIV_DATA_DIR", "inventiv", "XDG_DATA_HOME", ".local/share")
 	}
-	r.absolute("INVENTIV_DATA_DIR", &s.DataDir)
+	r.absolute("INVENTIV_DATA_DIR", &d.DataDir)
+}
+
+func (s *Store) finish(r *reading) {
+	s.Data.finish(r)
 	derive(&s.MasterKeyFile, filepath.Join(s.DataDir, "master.key"))
 	r.absolute("INVENTIV_MASTER_KEY_FILE", &s.MasterKeyFile)
 	// The ring itself is read later, by the keyring; a wrong mode is told now,

@@ -32,9 +32,8 @@ func Inspect(dir string) ([]File, error) {
 	}
 	var files []File
 	open := map[uuid.UUID]int{} // where the newest open record is
-	for i, n := range numbers {
-		f := File{Name: filepath.Base(segmentPath(dir, n))}
-		err := f.read(dir, i == len(numbers)-1, func(r *Record) {
+	for _, n := range numbers {
+		f, err := inspect(dir, filepath.Base(segmentPath(dir, n)), func(r *Record) {
 			if r.Status == Opened {
 				open[r.RequestID] = len(files)
 			} else {
@@ -57,8 +56,8 @@ func Inspect(dir string) ([]File, error) {
 		return nil, fmt.Errorf("list the quarantine: %w", err)
 	}
 	for _, e := range aside {
-		f := File{Name: filepath.Join(quarantine, e.Name())}
-		if err := f.read(dir, false, func(*Record) {}); err != nil {
+		f, err := inspect(dir, filepath.Join(quarantine, e.Name()), func(*Record) {})
+		if err != nil {
 			return nil, err
 		}
 		files = append(files, f)
@@ -66,35 +65,40 @@ func Inspect(dir string) ([]File, error) {
 	return files, nil
 }
 
-// read counts what is in a file. The end of one that grows may be cut off.
-func (f *File) read(dir string, grows bool, each func(*Record)) error {
-	text, err := os.ReadFile(filepath.Join(dir, f.Name))
-	if err != nil {
-		return fmt.Errorf("read the spool: %w", err)
-	}
-	f.Bytes = int64(len(text))
-	f.BadBytes = scanSegment(text, grows, func(r *Record) {
-		switch r.Status {
-		case Completed:
-			f.Completed++
-		case Interrupted:
-			f.Interrupted++
-		case Opened:
+// inspect counts what is in a file and calls each for its records. Damage is
+// looked at twice: it may have been a write in progress.
+func inspect(dir, name string, each func(*Record)) (File, error) {
+	for again := true; ; again = false {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return File{}, fmt.Errorf("read the spool: %w", err)
 		}
-		each(r)
-	})
-	return nil
+		f := File{Name: name, Bytes: int64(len(text))}
+		f.BadBytes = scanSegment(text, func(r *Record) {
+			switch r.Status {
+			case Completed:
+				f.Completed++
+			case Interrupted:
+				f.Interrupted++
+			case Opened:
+			}
+			each(r)
+		})
+		if f.BadBytes == 0 || !again {
+			return f, nil
+		}
+	}
 }
 
 // scanSegment calls each for the records in a whole segment and returns how many
 // bytes of it are something else.
-func scanSegment(text []byte, grows bool, each func(*Record)) (bad int) {
+func scanSegment(text []byte, each func(*Record)) (bad int) {
 	switch {
 	case bytes.HasPrefix([]byte(magic), text):
 		return 0 // a crash right after it was made
 	case bytes.HasPrefix(text, []byte(magic)):
 		text = text[len(magic):]
 	}
-	_, bad = scan(text, grows, func(r *Record) bool { each(r); return true })
+	_, bad = scan(text, false, func(r *Record) bool { each(r); return true })
 	return bad
 }

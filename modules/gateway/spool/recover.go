@@ -31,7 +31,7 @@ func (s *Spool) recover() error {
 			return fmt.Errorf("recover the spool: %w", err)
 		}
 		s.parts[n], s.number = &part{}, n
-		bad := scanSegment(text, false, func(r *Record) {
+		bad := scanSegment(text, func(r *Record) {
 			if r.Status == Opened {
 				open[r.RequestID] = *r
 				return
