@@ -241,3 +241,19 @@ func TestShutdown_finishesWhatRunsAndClosesWhatIsIdle(t *testing.T) {
 		t.Errorf("Shutdown = %v", err)
 	}
 }
+
+func TestClose_endsWhatRuns(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{})
+	b := setup(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		close(asked)
+		<-r.Context().Done()
+	})
+	c, _ := b.dial(t)
+	_, _ = io.WriteString(c, post("/v1/x", "", "{}"))
+	<-asked
+	if err := b.front.Close(); err != nil { // or for ever
+		t.Error(err)
+	}
+}

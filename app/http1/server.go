@@ -117,9 +117,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close ends every connection at once.
+// Close ends every connection and the context of every request at once, and
+// returns when their handlers have.
 func (s *Server) Close() error {
-	s.end(func(c *conn) { _ = c.nc.Close() })
+	s.end(func(c *conn) { c.gone(); _ = c.nc.Close() })
 	s.ended.Wait()
 	return nil
 }
