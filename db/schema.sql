@@ -55,7 +55,9 @@ CREATE TABLE auth.api_keys (
     last_used_at timestamp with time zone,
     revoked_at timestamp with time zone,
     change bigint NOT NULL,
+    networks cidr[] DEFAULT '{}'::cidr[] NOT NULL,
     CONSTRAINT api_keys_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT api_keys_networks_check CHECK ((cardinality(networks) <= 50)),
     CONSTRAINT api_keys_public_id_check CHECK ((public_id ~ '^[0-9A-Za-z]{10}$'::text)),
     CONSTRAINT api_keys_scopes_check CHECK (((scopes <@ ARRAY['inference'::text, 'admin'::text]) AND (cardinality(scopes) > 0)))
 );

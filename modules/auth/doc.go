@@ -19,6 +19,7 @@
 //	usage.own          owner  admin  manager  user
 //	usage.all          owner  admin  manager        auditor
 //	costs.view         owner  admin  manager        auditor
+//	limits.edit        owner  admin  manager
 //	inference.use      owner  admin  manager  user
 //	audit.view         owner  admin  manager        auditor
 //

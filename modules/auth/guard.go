@@ -124,14 +124,18 @@ func (g *Guard) key(r *http.Request, scope Scopes) (Actor, error) {
 	if err != nil {
 		return Actor{}, err
 	}
-	return g.auth.AuthenticateKey(r.Context(), token, scope)
+	return g.auth.AuthenticateKey(r.Context(), token, r.RemoteAddr, scope)
 }
 
-// AuthenticateKey returns who acts with an API key that has the scope, with the
-// role its owner has at this moment. It fails as KeyTable.Check does, and with
-// fault.Denied, scope_missing.
-func (s *Service) AuthenticateKey(ctx context.Context, token string, scope Scopes) (Actor, error) {
+// AuthenticateKey returns who acts with an API key that has the scope and is
+// used from the address remote, with the role its owner has at this moment. It
+// fails as KeyTable.Check and Principal.MayCallFrom do, and with fault.Denied,
+// scope_missing.
+func (s *Service) AuthenticateKey(ctx context.Context, token, remote string, scope Scopes) (Actor, error) {
 	p, err := s.Keys.Check(ctx, token)
+	if err == nil {
+		err = p.MayCallFrom(remote)
+	}
 	if err != nil {
 		return Actor{}, err
 	}

@@ -20,6 +20,7 @@ type Key struct {
 	PublicID   string // in the key itself: "sk-inv-<PublicID>-…"
 	Name       string
 	Scopes     Scopes
+	Networks   Networks  // where it may be used from; none: everywhere
 	OwnerID    uuid.UUID // nil for a key that belongs to no member
 	Owner      string    // e-mail address, or empty
 	CreatedAt  time.Time
@@ -87,7 +88,7 @@ func (s *Service) CreateKey(ctx context.Context, actor Actor, name string, scope
 		k.CreatedAt, err = q.InsertKey(ctx, authdb.InsertKeyParams{
 			ID: k.ID, PublicID: public, OrganisationID: actor.Organisation, UserID: orNull(actor.UserID), Name: name,
 			Scopes: scopes.Names(), SecretMac: secretMAC(pepperOf(s.ring), secret), PepperKey: ids[len(ids)-1],
-			ExpiresAt: orNull(expires), Change: change,
+			ExpiresAt: orNull(expires), Change: change, Parent: orNull(actor.KeyID),
 		})
 		if err != nil {
 			return fmt.Errorf("insert: %w", err)
@@ -154,7 +155,7 @@ func (s *Service) ListKeys(ctx context.Context, actor Actor) ([]Key, error) {
 	list := make([]Key, len(rows))
 	for i, r := range rows {
 		list[i] = Key{
-			ID: r.ID, PublicID: r.PublicID, Name: r.Name, Scopes: scopesNamed(r.Scopes),
+			ID: r.ID, PublicID: r.PublicID, Name: r.Name, Scopes: scopesNamed(r.Scopes), Networks: networksOf(r.Networks),
 			OwnerID: orZero(r.UserID), Owner: r.Owner, CreatedAt: r.CreatedAt, ExpiresAt: orZero(r.ExpiresAt),
 			LastUsedAt: orZero(r.LastUsedAt), RevokedAt: orZero(r.RevokedAt), Suspended: r.Suspended,
 		}

@@ -81,7 +81,7 @@ func TestCreateKey_refusals(t *testing.T) {
 	// CVE-2026-47101: a key makes no key that is more than itself.
 	_, text, err := b.CreateKey(ctx, b.owner, "parent", auth.ScopeAdmin, time.Now().Add(time.Hour))
 	ok(t, err)
-	parent, err := b.AuthenticateKey(ctx, text, auth.ScopeAdmin)
+	parent, err := b.AuthenticateKey(ctx, text, "192.0.2.1:4711", auth.ScopeAdmin)
 	ok(t, err)
 	is(t, create(parent, "wider", auth.ScopeInference, time.Now().Add(time.Minute*30)), fault.Denied, "permission_denied")
 	is(t, create(parent, "longer", auth.ScopeAdmin, time.Now().Add(2*time.Hour)), fault.Denied, "key_outlives_parent")
@@ -152,7 +152,7 @@ func TestB05_eachStateHasItsAnswer(t *testing.T) {
 	}
 	for _, text := range []string{revokedText, suspendedText, expiredText} { // nothing is told to who has no secret
 		is(t, check(wrongSecret(t, text)), fault.Signin, "invalid_api_key")
-		_, err := b.AuthenticateKey(ctx, text, auth.ScopeInference)
+		_, err := b.AuthenticateKey(ctx, text, "192.0.2.1:4711", auth.ScopeInference)
 		if fault.As(err) == nil {
 			t.Errorf("the guard lets it in: %v", err)
 		}
@@ -207,12 +207,12 @@ func TestKey_mayNoMoreThanItsOwnerNow(t *testing.T) {
 	ctx := t.Context()
 	admin := b.join("admin@example.test", auth.Admin)
 	_, text := b.key(admin, auth.ScopeAdmin|auth.ScopeInference)
-	a, err := b.AuthenticateKey(ctx, text, auth.ScopeAdmin)
+	a, err := b.AuthenticateKey(ctx, text, "192.0.2.1:4711", auth.ScopeAdmin)
 	if err != nil || !a.Can(auth.InstancesOperate) || a.PlatformAdmin || a.Ref() != "key:"+a.KeyID.String() {
 		t.Fatalf("before = %+v, %v", a, err)
 	}
 	ok(t, b.ChangeRole(ctx, b.owner, admin.UserID, auth.Auditor))
-	a, err = b.AuthenticateKey(ctx, text, auth.ScopeAdmin) // read anew: at once
+	a, err = b.AuthenticateKey(ctx, text, "192.0.2.1:4711", auth.ScopeAdmin) // read anew: at once
 	if err != nil || a.Can(auth.InstancesOperate) || !a.Can(auth.AuditView) {
 		t.Errorf("after = %+v, %v", a, err)
 	}
@@ -222,16 +222,16 @@ func TestKey_mayNoMoreThanItsOwnerNow(t *testing.T) {
 		return err == nil && p.Scopes == auth.ScopeAdmin // an auditor may not call models
 	})
 	stop()
-	_, err = b.AuthenticateKey(ctx, text, auth.ScopeInference)
+	_, err = b.AuthenticateKey(ctx, text, "192.0.2.1:4711", auth.ScopeInference)
 	is(t, err, fault.Denied, "scope_missing")
 
 	ok(t, b.RemoveMember(ctx, b.owner, admin.UserID))
-	_, err = b.AuthenticateKey(ctx, text, auth.ScopeAdmin)
+	_, err = b.AuthenticateKey(ctx, text, "192.0.2.1:4711", auth.ScopeAdmin)
 	if fault.As(err) == nil {
 		t.Errorf("after the owner left: %v", err)
 	}
 	b.join("admin@example.test", auth.User) // a member who comes back has his keys back
-	a, err = b.AuthenticateKey(ctx, text, auth.ScopeAdmin)
+	a, err = b.AuthenticateKey(ctx, text, "192.0.2.1:4711", auth.ScopeAdmin)
 	if err != nil || a.Role != auth.User {
 		t.Errorf("after the owner came back = %+v, %v", a, err)
 	}

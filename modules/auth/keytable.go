@@ -34,8 +34,9 @@ type Principal struct {
 	KeyID        uuid.UUID
 	UserID       uuid.UUID // its owner; nil for a key that belongs to no member
 	Organisation uuid.UUID
-	Name         string // of the key
-	Scopes       Scopes // what it was made for and its owner may still do
+	Name         string    // of the key
+	Scopes       Scopes    // what it was made for and its owner may still do
+	Networks     *Networks // where it may be used from; nil: everywhere
 }
 
 // KeyTable holds every usable API key in memory, so that a request is let in
@@ -296,6 +297,9 @@ func keyOf(row authdb.KeysSinceRow, old *apiKey) *apiKey {
 		if row.Role != nil && !Role(*row.Role).Can(InferenceUse) {
 			k.principal.Scopes &^= ScopeInference
 		}
+	}
+	if networks := networksOf(row.Networks); len(networks) > 0 {
+		k.principal.Networks = &networks
 	}
 	return k
 }

@@ -44,6 +44,7 @@ const (
 	UsageAll         Permission = "usage.all"
 	CostsView        Permission = "costs.view"
 	InferenceUse     Permission = "inference.use"
+	LimitsEdit       Permission = "limits.edit" // of members and of the organisation
 	AuditView        Permission = "audit.view"
 	PlatformOperate  Permission = "platform.operate" // loops, providers, organisations, private endpoint URLs
 )
@@ -52,7 +53,7 @@ const (
 func Permissions() []Permission {
 	return []Permission{
 		InstancesView, InstancesOperate, ModelsView, ModelsEdit, PricesEdit, EndpointsView, EndpointsEdit,
-		KeysOwn, KeysAll, MembersView, MembersEdit, UsageOwn, UsageAll, CostsView, InferenceUse, AuditView,
+		KeysOwn, KeysAll, MembersView, MembersEdit, UsageOwn, UsageAll, CostsView, LimitsEdit, InferenceUse, AuditView,
 	}
 }
 
@@ -62,7 +63,7 @@ var holds = map[Role][]Permission{
 	Admin: slices.DeleteFunc(Permissions(), func(p Permission) bool { return p == PricesEdit }),
 	Manager: {
 		InstancesView, ModelsView, PricesEdit, EndpointsView, KeysOwn, MembersView,
-		UsageOwn, UsageAll, CostsView, InferenceUse, AuditView,
+		UsageOwn, UsageAll, CostsView, LimitsEdit, InferenceUse, AuditView,
 	},
 	User: {InstancesView, ModelsView, EndpointsView, KeysOwn, MembersView, UsageOwn, InferenceUse},
 	Auditor: {

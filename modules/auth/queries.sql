@@ -222,13 +222,15 @@ UPDATE auth.tickets SET used_at = now() WHERE user_id = @user_id::uuid AND used_
 UPDATE auth.api_key_changes SET version = version + 1 RETURNING version;
 
 -- name: InsertKey :one
-INSERT INTO auth.api_keys (id, public_id, organisation_id, user_id, name, scopes, secret_mac, pepper_key, expires_at, change)
-VALUES (@id, @public_id, @organisation_id, sqlc.narg('user_id'), @name, @scopes, @secret_mac, @pepper_key, sqlc.narg('expires_at'), @change)
+-- InsertKey makes a key; one that a key makes can be used where that one can.
+INSERT INTO auth.api_keys (id, public_id, organisation_id, user_id, name, scopes, secret_mac, pepper_key, expires_at, change, networks)
+VALUES (@id, @public_id, @organisation_id, sqlc.narg('user_id'), @name, @scopes, @secret_mac, @pepper_key, sqlc.narg('expires_at'), @change,
+        coalesce((SELECT p.networks FROM auth.api_keys p WHERE p.organisation_id = @organisation_id AND p.id = sqlc.narg('parent')), '{}'))
 RETURNING created_at;
 
 -- name: Keys :many
 -- Keys lists an organisation's keys, newest first; with an owner only that owner's.
-SELECT k.id, k.public_id, k.name, k.scopes, k.created_at, k.expires_at, k.last_used_at, k.revoked_at, k.user_id, coalesce(u.email, '') AS owner,
+SELECT k.id, k.public_id, k.name, k.scopes, k.networks::text[] AS networks, k.created_at, k.expires_at, k.last_used_at, k.revoked_at, k.user_id, coalesce(u.email, '') AS owner,
        (k.user_id IS NOT NULL AND (m.user_id IS NULL OR u.disabled_at IS NOT NULL))::boolean AS suspended
   FROM auth.api_keys k
   LEFT JOIN auth.users u ON u.id = k.user_id
@@ -244,6 +246,14 @@ SELECT name, revoked_at FROM auth.api_keys
 -- name: RevokeKey :execrows
 UPDATE auth.api_keys SET revoked_at = now(), change = @change
  WHERE organisation_id = @organisation_id AND id = @id AND revoked_at IS NULL;
+
+-- name: KeyNetworks :one
+SELECT networks::text[] AS networks FROM auth.api_keys WHERE organisation_id = @organisation_id AND id = @id;
+
+-- name: SetKeyNetworks :execrows
+UPDATE auth.api_keys SET networks = CAST(@networks::text[] AS cidr[]), change = @change
+ WHERE organisation_id = @organisation_id AND id = @id
+   AND (sqlc.narg('owner_id')::uuid IS NULL OR user_id = sqlc.narg('owner_id')::uuid);
 
 -- name: MarkKeysOf :exec
 -- MarkKeysOf makes replicas read a member's keys again.
@@ -266,7 +276,7 @@ SELECT version FROM auth.api_key_changes;
 -- KeysSince returns what changed after a version, for every organisation: this
 -- is the table by which a key finds its organisation. Keys revoked long ago are
 -- left out, so they are answered as unknown.
-SELECT k.id, k.public_id, k.organisation_id, k.user_id, k.name, k.scopes, k.secret_mac, k.expires_at, k.revoked_at, k.change,
+SELECT k.id, k.public_id, k.organisation_id, k.user_id, k.name, k.scopes, k.networks::text[] AS networks, k.secret_mac, k.expires_at, k.revoked_at, k.change,
        m.role, u.disabled_at
   FROM auth.api_keys k
   LEFT JOIN auth.users u ON u.id = k.user_id

@@ -302,8 +302,9 @@ func (q *Queries) InsertAudit(ctx context.Context, arg InsertAuditParams) error 
 }
 
 const insertKey = `-- name: InsertKey :one
-INSERT INTO auth.api_keys (id, public_id, organisation_id, user_id, name, scopes, secret_mac, pepper_key, expires_at, change)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO auth.api_keys (id, public_id, organisation_id, user_id, name, scopes, secret_mac, pepper_key, expires_at, change, networks)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+        coalesce((SELECT p.networks FROM auth.api_keys p WHERE p.organisation_id = $3 AND p.id = $11), '{}'))
 RETURNING created_at
 `
 
@@ -318,8 +319,10 @@ type InsertKeyParams struct {
 	PepperKey      string
 	ExpiresAt      *time.Time
 	Change         int64
+	Parent         *uuid.UUID
 }
 
+// InsertKey makes a key; one that a key makes can be used where that one can.
 func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) (time.Time, error) {
 	row := q.db.QueryRow(ctx, insertKey,
 		arg.ID,
@@ -332,6 +335,7 @@ func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) (time.Time
 		arg.PepperKey,
 		arg.ExpiresAt,
 		arg.Change,
+		arg.Parent,
 	)
 	var created_at time.Time
 	err := row.Scan(&created_at)
@@ -600,6 +604,22 @@ func (q *Queries) KeyForRevocation(ctx context.Context, arg KeyForRevocationPara
 	return i, err
 }
 
+const keyNetworks = `-- name: KeyNetworks :one
+SELECT networks::text[] AS networks FROM auth.api_keys WHERE organisation_id = $1 AND id = $2
+`
+
+type KeyNetworksParams struct {
+	OrganisationID uuid.UUID
+	ID             uuid.UUID
+}
+
+func (q *Queries) KeyNetworks(ctx context.Context, arg KeyNetworksParams) ([]string, error) {
+	row := q.db.QueryRow(ctx, keyNetworks, arg.OrganisationID, arg.ID)
+	var networks []string
+	err := row.Scan(&networks)
+	return networks, err
+}
+
 const keyVersion = `-- name: KeyVersion :one
 SELECT version FROM auth.api_key_changes
 `
@@ -613,7 +633,7 @@ func (q *Queries) KeyVersion(ctx context.Context) (int64, error) {
 }
 
 const keys = `-- name: Keys :many
-SELECT k.id, k.public_id, k.name, k.scopes, k.created_at, k.expires_at, k.last_used_at, k.revoked_at, k.user_id, coalesce(u.email, '') AS owner,
+SELECT k.id, k.public_id, k.name, k.scopes, k.networks::text[] AS networks, k.created_at, k.expires_at, k.last_used_at, k.revoked_at, k.user_id, coalesce(u.email, '') AS owner,
        (k.user_id IS NOT NULL AND (m.user_id IS NULL OR u.disabled_at IS NOT NULL))::boolean AS suspended
   FROM auth.api_keys k
   LEFT JOIN auth.users u ON u.id = k.user_id
@@ -632,6 +652,7 @@ type KeysRow struct {
 	PublicID   string
 	Name       string
 	Scopes     []string
+	Networks   []string
 	CreatedAt  time.Time
 	ExpiresAt  *time.Time
 	LastUsedAt *time.Time
@@ -656,6 +677,7 @@ func (q *Queries) Keys(ctx context.Context, arg KeysParams) ([]KeysRow, error) {
 			&i.PublicID,
 			&i.Name,
 			&i.Scopes,
+			&i.Networks,
 			&i.CreatedAt,
 			&i.ExpiresAt,
 			&i.LastUsedAt,
@@ -675,7 +697,7 @@ func (q *Queries) Keys(ctx context.Context, arg KeysParams) ([]KeysRow, error) {
 }
 
 const keysSince = `-- name: KeysSince :many
-SELECT k.id, k.public_id, k.organisation_id, k.user_id, k.name, k.scopes, k.secret_mac, k.expires_at, k.revoked_at, k.change,
+SELECT k.id, k.public_id, k.organisation_id, k.user_id, k.name, k.scopes, k.networks::text[] AS networks, k.secret_mac, k.expires_at, k.revoked_at, k.change,
        m.role, u.disabled_at
   FROM auth.api_keys k
   LEFT JOIN auth.users u ON u.id = k.user_id
@@ -691,6 +713,7 @@ type KeysSinceRow struct {
 	UserID         *uuid.UUID
 	Name           string
 	Scopes         []string
+	Networks       []string
 	SecretMac      []byte
 	ExpiresAt      *time.Time
 	RevokedAt      *time.Time
@@ -718,6 +741,7 @@ func (q *Queries) KeysSince(ctx context.Context, since int64) ([]KeysSinceRow, e
 			&i.UserID,
 			&i.Name,
 			&i.Scopes,
+			&i.Networks,
 			&i.SecretMac,
 			&i.ExpiresAt,
 			&i.RevokedAt,
@@ -1176,6 +1200,34 @@ func (q *Queries) SessionsOf(ctx context.Context, arg SessionsOfParams) ([]Sessi
 		return nil, err
 	}
 	return items, nil
+}
+
+const setKeyNetworks = `-- name: SetKeyNetworks :execrows
+UPDATE auth.api_keys SET networks = CAST($1::text[] AS cidr[]), change = $2
+ WHERE organisation_id = $3 AND id = $4
+   AND ($5::uuid IS NULL OR user_id = $5::uuid)
+`
+
+type SetKeyNetworksParams struct {
+	Networks       []string
+	Change         int64
+	OrganisationID uuid.UUID
+	ID             uuid.UUID
+	OwnerID        *uuid.UUID
+}
+
+func (q *Queries) SetKeyNetworks(ctx context.Context, arg SetKeyNetworksParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setKeyNetworks,
+		arg.Networks,
+		arg.Change,
+		arg.OrganisationID,
+		arg.ID,
+		arg.OwnerID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const setPassword = `-- name: SetPassword :exec
