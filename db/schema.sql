@@ -301,6 +301,60 @@ CREATE TABLE gateway.fallbacks (
     CONSTRAINT fallbacks_models_check CHECK (((cardinality(models) >= 1) AND (cardinality(models) <= 8)))
 );
 
+CREATE TABLE gateway.leases (
+    organisation_id uuid NOT NULL,
+    subject_id uuid NOT NULL,
+    what text NOT NULL,
+    starts date NOT NULL,
+    replica_id uuid NOT NULL,
+    amount bigint NOT NULL,
+    wanted bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT leases_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT leases_what_check CHECK ((what = ANY (ARRAY['requests'::text, 'tokens'::text, 'concurrency'::text, 'budget'::text])))
+);
+
+CREATE TABLE gateway.limit_changes (
+    one boolean DEFAULT true NOT NULL,
+    version bigint NOT NULL,
+    CONSTRAINT limit_changes_one_check CHECK (one)
+);
+
+CREATE TABLE gateway.limits (
+    organisation_id uuid NOT NULL,
+    subject_id uuid NOT NULL,
+    level text NOT NULL,
+    requests_per_minute bigint,
+    tokens_per_minute bigint,
+    concurrency bigint,
+    max_tokens bigint,
+    models text[],
+    budget numeric(20,9),
+    period text,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT limits_budget_check CHECK ((budget > (0)::numeric)),
+    CONSTRAINT limits_budget_period_check CHECK (((budget IS NULL) = (period IS NULL))),
+    CONSTRAINT limits_concurrency_check CHECK (((concurrency >= 1) AND (concurrency <= 1000000))),
+    CONSTRAINT limits_level_check CHECK ((level = ANY (ARRAY['key'::text, 'member'::text, 'organisation'::text]))),
+    CONSTRAINT limits_max_tokens_check CHECK (((max_tokens >= 1) AND (max_tokens <= 10000000))),
+    CONSTRAINT limits_models_check CHECK ((cardinality(models) > 0)),
+    CONSTRAINT limits_own_organisation_check CHECK (((level = 'organisation'::text) = (subject_id = organisation_id))),
+    CONSTRAINT limits_period_check CHECK ((period = ANY (ARRAY['day'::text, 'month'::text]))),
+    CONSTRAINT limits_requests_per_minute_check CHECK (((requests_per_minute >= 1) AND (requests_per_minute <= 1000000000))),
+    CONSTRAINT limits_tokens_per_minute_check CHECK (((tokens_per_minute >= 1) AND (tokens_per_minute <= '1000000000000'::bigint)))
+);
+
+CREATE TABLE gateway.replicas (
+    id uuid NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE gateway.spending (
+    organisation_id uuid NOT NULL,
+    subject_id uuid NOT NULL,
+    day date NOT NULL,
+    cost numeric(20,9) NOT NULL
+);
+
 CREATE TABLE gateway.usage_records (
     request_id uuid NOT NULL,
     started_at timestamp with time zone NOT NULL,
@@ -621,6 +675,21 @@ ALTER TABLE ONLY gateway.endpoints
 ALTER TABLE ONLY gateway.fallbacks
     ADD CONSTRAINT fallbacks_pkey PRIMARY KEY (organisation_id, model);
 
+ALTER TABLE ONLY gateway.leases
+    ADD CONSTRAINT leases_pkey PRIMARY KEY (organisation_id, subject_id, what, starts, replica_id);
+
+ALTER TABLE ONLY gateway.limit_changes
+    ADD CONSTRAINT limit_changes_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY gateway.limits
+    ADD CONSTRAINT limits_pkey PRIMARY KEY (organisation_id, subject_id);
+
+ALTER TABLE ONLY gateway.replicas
+    ADD CONSTRAINT replicas_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY gateway.spending
+    ADD CONSTRAINT spending_pkey PRIMARY KEY (organisation_id, subject_id, day);
+
 ALTER TABLE ONLY gateway.usage_records
     ADD CONSTRAINT usage_records_pkey PRIMARY KEY (request_id, started_at);
 
@@ -690,6 +759,8 @@ CREATE INDEX charges_instance_idx ON finops.charges USING btree (instance_id);
 CREATE INDEX charges_open_idx ON finops.charges USING btree (organisation_id) WHERE (ended_at IS NULL);
 
 CREATE INDEX charges_organisation_idx ON finops.charges USING btree (organisation_id, started_at);
+
+CREATE INDEX leases_replica_idx ON gateway.leases USING btree (replica_id);
 
 CREATE INDEX usage_records_organisation_idx ON ONLY gateway.usage_records USING btree (organisation_id, started_at DESC);
 
@@ -782,6 +853,12 @@ ALTER TABLE ONLY gateway.endpoints
 
 ALTER TABLE ONLY gateway.fallbacks
     ADD CONSTRAINT fallbacks_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES auth.organisations(id) ON DELETE RESTRICT;
+
+ALTER TABLE ONLY gateway.leases
+    ADD CONSTRAINT leases_replica_id_fkey FOREIGN KEY (replica_id) REFERENCES gateway.replicas(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY gateway.limits
+    ADD CONSTRAINT limits_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES auth.organisations(id) ON DELETE RESTRICT;
 
 ALTER TABLE ONLY instance.deployments
     ADD CONSTRAINT deployments_model_id_fkey FOREIGN KEY (model_id) REFERENCES catalog.models(id) ON DELETE RESTRICT;

@@ -47,6 +47,7 @@ var may = map[string][]string{
 
 	// Parts of modules with a narrower place than their module.
 	"modules/gateway/balance":  {},
+	"modules/gateway/limit":    {"app/money"},
 	"modules/gateway/openai":   {},
 	"modules/gateway/spool":    {"app/fault", "app/money"},
 	"modules/gateway/upstream": {},

@@ -18,6 +18,7 @@ const (
 	Deployment = "deployment"
 	Endpoint   = "endpoint"
 	Key        = "key"
+	Limit      = "limit"
 	Member     = "member"
 	Model      = "model"
 	Charge     = "charge"

@@ -37,6 +37,7 @@ type exchange struct {
 	client []byte // the body as the client sent it
 	body   openai.Body
 	wanted *route // to the model that was asked for
+	let    *pass  // through the limits; nil without any
 	record spool.Record
 	to     *target // that has the request, or had it last
 	begun  bool    // the client was sent something
@@ -51,6 +52,7 @@ type exchange struct {
 // serve carries the request out. An error that it returns is still to be sent.
 func (x *exchange) serve() *openai.Error {
 	defer x.release()
+	defer x.leave()
 	way, to, refused := x.accept()
 	if refused != nil {
 		return refused
@@ -94,7 +96,10 @@ func (x *exchange) accept() (*route, *target, *openai.Error) {
 	t := x.service.table.Load()
 	x.client, x.wanted = body, t.routes[routeKey{x.caller.Organisation, string(x.head.Model)}]
 	if x.wanted == nil {
-		return nil, nil, t.noModel(x.caller.Organisation, string(x.head.Model))
+		return nil, nil, noModel(x.service.shownTo(x.caller, t), string(x.head.Model))
+	}
+	if refused := x.admit(); refused != nil {
+		return nil, nil, refused
 	}
 	way := x.whoAnswers()
 	to := x.pick(way, nil)

@@ -126,7 +126,7 @@ func (x *exchange) standIn() *route {
 		return nil
 	}
 	for _, other := range x.wanted.instead {
-		if other.set.Usable(x.started.Sub(x.service.origin)) {
+		if other.set.Usable(x.started.Sub(x.service.origin)) && x.let.allows(other.model) {
 			return other
 		}
 	}

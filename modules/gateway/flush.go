@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/money"
 	"github.com/inventiv-it-for-ai/inventiv/db"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
@@ -27,6 +28,7 @@ const (
 func (s *Service) flush(ctx context.Context) (int, error) {
 	moved := 0
 	defer s.tell()
+	stored := s.admission.storing()
 	for ctx.Err() == nil {
 		batch, err := s.spool.Next(flushBatch)
 		if err != nil {
@@ -45,6 +47,7 @@ func (s *Service) flush(ctx context.Context) (int, error) {
 			return moved, fmt.Errorf("settle the usage spool: %w", err)
 		}
 		if len(batch.Records) < flushBatch {
+			stored()
 			break
 		}
 	}
@@ -106,7 +109,7 @@ func (s *Service) store(ctx context.Context, records []spool.Record) error {
 		p.CachedTokens, p.UsageSources = append(p.CachedTokens, r.CachedTokens), append(p.UsageSources, r.Source.String())
 		p.PriceIds = append(p.PriceIds, r.PriceID)
 		p.InputPrices, p.OutputPrices = append(p.InputPrices, int64(r.InputPrice)), append(p.OutputPrices, int64(r.OutputPrice))
-		p.Costs = append(p.Costs, int64(r.InputPrice.PerMillion(r.PromptTokens)+r.OutputPrice.PerMillion(r.CompletionTokens)))
+		p.Costs = append(p.Costs, int64(cost(r)))
 		p.FirstTokenUs = append(p.FirstTokenUs, r.FirstToken.Microseconds())
 		p.DurationUs = append(p.DurationUs, r.Duration.Microseconds())
 	}
@@ -115,13 +118,17 @@ func (s *Service) store(ctx context.Context, records []spool.Record) error {
 		if err := q.CommitDurably(ctx); err != nil {
 			return err //nolint:wrapcheck // wrapped below
 		}
-		_, err := q.InsertUsage(ctx, *p)
-		return err //nolint:wrapcheck // wrapped below
+		return q.InsertUsage(ctx, *p) //nolint:wrapcheck // wrapped below
 	})
 	if err != nil {
 		return fmt.Errorf("store usage records: %w", err)
 	}
 	return nil
+}
+
+// cost is what a request costs at the price that was frozen for it.
+func cost(r *spool.Record) money.EUR {
+	return r.InputPrice.PerMillion(r.PromptTokens) + r.OutputPrice.PerMillion(r.CompletionTokens)
 }
 
 // reset empties the columns and keeps their memory.

@@ -84,6 +84,7 @@ type Config struct {
 	Instances  Instances
 	Prices     Prices
 	Models     Models
+	Accounts   Accounts
 	Events     *events.Hub
 	SpoolDir   string // this process's own
 	MaxBody    int64  // bytes of one request; 0 means 32 MiB
@@ -105,6 +106,8 @@ type Service struct {
 	instances Instances
 	prices    Prices
 	models    Models
+	accounts  Accounts
+	admission *admission
 	events    *events.Hub
 	spool     *spool.Spool
 	metrics   *metrics
@@ -152,6 +155,7 @@ func New(c Config) (*Service, error) {
 	}
 	s := &Service{
 		pool: c.Pool, ring: c.Keyring, log: c.Log, keys: c.Keys, instances: c.Instances, prices: c.Prices, models: c.Models,
+		accounts: c.Accounts, admission: newAdmission(c.Pool, c.Log),
 		events: c.Events, spool: records, toPublic: toEndpoints(false), toPrivate: toEndpoints(true), untold: map[uuid.UUID]bool{}, origin: time.Now(),
 		limits: limits{
 			body: c.MaxBody, held: buffersAtOnce * c.MaxBody, bodyTime: time.Minute, answer: 64 << 20,
@@ -165,6 +169,7 @@ func New(c Config) (*Service, error) {
 	s.checkLoop = loop.New("endpoints", 15*time.Second, c.Log, s.checkEndpoints)
 	s.canaryLoop = loop.New("canaries", canaryEvery, c.Log, s.sendCanaries)
 	s.partitionLoop = loop.New("usage partitions", 6*time.Hour, c.Log, s.partition)
+	c.Events.On(events.Limit, s.admission.loop.Wake)
 	for _, topic := range []string{events.Instance, events.Deployment, events.Endpoint, events.Model} {
 		c.Events.On(topic, s.routeLoop.Wake)
 	}
@@ -174,7 +179,7 @@ func New(c Config) (*Service, error) {
 
 // Loops returns the gateway's loops; the caller runs them.
 func (s *Service) Loops() []*loop.Loop {
-	return []*loop.Loop{s.routeLoop, s.flushLoop, s.checkLoop, s.canaryLoop, s.partitionLoop}
+	return []*loop.Loop{s.routeLoop, s.admission.loop, s.flushLoop, s.checkLoop, s.canaryLoop, s.partitionLoop}
 }
 
 // Close stores what the spool holds, if the database is there within ctx, and
@@ -183,6 +188,9 @@ func (s *Service) Loops() []*loop.Loop {
 func (s *Service) Close(ctx context.Context) error {
 	if _, err := s.flush(ctx); err != nil {
 		s.log.WarnContext(ctx, "usage records stay in the spool", "err", err)
+	}
+	if err := s.admission.leave(ctx); err != nil {
+		s.log.WarnContext(ctx, "leases of limits are kept until they run out", "err", err)
 	}
 	return s.spool.Close() //nolint:wrapcheck // says enough
 }

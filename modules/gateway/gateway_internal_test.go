@@ -42,6 +42,7 @@ type bed struct {
 
 	organisation uuid.UUID
 	keyID        uuid.UUID
+	userID       uuid.UUID
 	keys         *fakeKeys
 	instances    *fakeInstances
 	registry     *prometheus.Registry
@@ -53,8 +54,11 @@ type bed struct {
 // loops do not run: tests call the passes.
 func newBed(t testing.TB, pool *pgxpool.Pool, upstreams ...string) *bed {
 	t.Helper()
-	b := &bed{organisation: uuid.Must(uuid.NewV7()), keyID: uuid.Must(uuid.NewV7()), registry: prometheus.NewRegistry(), spoolDir: t.TempDir()}
-	b.keys = &fakeKeys{principal: auth.Principal{Organisation: b.organisation, KeyID: b.keyID, Scopes: auth.ScopeInference}}
+	b := &bed{
+		organisation: uuid.Must(uuid.NewV7()), keyID: uuid.Must(uuid.NewV7()), userID: uuid.Must(uuid.NewV7()),
+		registry: prometheus.NewRegistry(), spoolDir: t.TempDir(),
+	}
+	b.keys = &fakeKeys{principal: auth.Principal{Organisation: b.organisation, KeyID: b.keyID, UserID: b.userID, Scopes: auth.ScopeInference}}
 	b.instances = &fakeInstances{organisation: b.organisation, urls: map[uuid.UUID]string{}}
 	for _, u := range upstreams {
 		b.instances.add(u)
@@ -66,7 +70,8 @@ func newBed(t testing.TB, pool *pgxpool.Pool, upstreams ...string) *bed {
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	b.Service, err = New(Config{
 		Pool: pool, Keyring: ring, Keys: b.keys, Instances: b.instances, Prices: fakePrices{}, Models: fakeModels{},
-		Events: events.New(log), SpoolDir: b.spoolDir, MaxBody: 2 << 20, Log: log, Registerer: b.registry,
+		Accounts: &fakeAccounts{[]uuid.UUID{b.keyID}, []uuid.UUID{b.userID}},
+		Events:   events.New(log), SpoolDir: b.spoolDir, MaxBody: 2 << 20, Log: log, Registerer: b.registry,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -77,6 +82,9 @@ func newBed(t testing.TB, pool *pgxpool.Pool, upstreams ...string) *bed {
 		if _, err := b.reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		b.readLimits(t)
+	} else {
+		b.admission.replace(nil)
 	}
 	server := httptest.NewServer(b.Service)
 	t.Cleanup(server.Close)
@@ -319,4 +327,12 @@ func TestServe_forwardsAndMeters(t *testing.T) {
 		t.Errorf("cost = %s, want %s", r.Cost, want)
 	}
 	eventually(t, 5*time.Second, "no bytes are held", func() bool { return b.held.Load() == 0 })
+}
+
+// readLimits makes a pass of the limits.
+func (b *bed) readLimits(t testing.TB) {
+	t.Helper()
+	if _, err := b.admission.pass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }

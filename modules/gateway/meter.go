@@ -61,6 +61,7 @@ func (x *exchange) end(status spool.Status, httpStatus int, code string) error {
 		return err //nolint:wrapcheck // a sentence for people
 	}
 	x.ended = true
+	x.settle()
 	if status == spool.Completed {
 		x.to.replica.Moved(x.started.Add(r.Duration).Sub(x.service.origin))
 		x.to.replica.Finished(r.Duration, r.CompletionTokens)

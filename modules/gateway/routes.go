@@ -235,29 +235,29 @@ func (r *route) entry() modelEntry {
 }
 
 // listModels answers GET /v1/models, or one of them if id is not empty.
-func (s *Service) listModels(w http.ResponseWriter, organisation uuid.UUID, id, requestID string) {
-	t := s.table.Load()
+func (s *Service) listModels(w http.ResponseWriter, c Caller, id, requestID string) {
+	has := s.shownTo(c, s.table.Load())
 	if id != "" {
-		r := t.routes[routeKey{organisation, id}]
-		if r == nil {
-			t.noModel(organisation, id).Write(w, requestID)
+		i := slices.IndexFunc(has, func(r *route) bool { return r.model == id })
+		if i < 0 {
+			noModel(has, id).Write(w, requestID)
 			return
 		}
-		writeJSON(w, requestID, r.entry())
+		writeJSON(w, requestID, has[i].entry())
 		return
 	}
-	entries := make([]modelEntry, 0, len(t.lists[organisation]))
-	for _, r := range t.lists[organisation] {
+	entries := make([]modelEntry, 0, len(has))
+	for _, r := range has {
 		entries = append(entries, r.entry())
 	}
 	writeJSON(w, requestID, map[string]any{"object": "list", "data": entries})
 }
 
-// noModel says that an organisation has no such model, and which it has.
-func (t *table) noModel(organisation uuid.UUID, model string) *openai.Error {
+// noModel says that a caller has no such model, and which it has.
+func noModel(routes []*route, model string) *openai.Error {
 	const shown = 20
 	var names []string
-	for _, r := range t.lists[organisation] {
+	for _, r := range routes {
 		if len(names) == shown {
 			names = append(names, "…")
 			break

@@ -51,7 +51,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused.Write(w, id.String())
 		return
 	}
-	caller, refused := s.callerOf(r.Context(), token)
+	caller, refused := s.callerOf(r.Context(), token, r.RemoteAddr)
 	if refused != nil {
 		refused.Write(w, id.String())
 		return
@@ -59,9 +59,12 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serve(w, r, caller, id)
 }
 
-// callerOf returns whom a key acts for.
-func (s *Service) callerOf(ctx context.Context, token string) (Caller, *openai.Error) {
+// callerOf returns whom a key acts for that is used from an address.
+func (s *Service) callerOf(ctx context.Context, token, remote string) (Caller, *openai.Error) {
 	principal, err := s.keys.Check(ctx, token)
+	if err == nil {
+		err = principal.MayCallFrom(remote)
+	}
 	if err != nil {
 		return Caller{}, s.keyRefused(ctx, err)
 	}
@@ -93,7 +96,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uui
 	}
 	kind := kindOf(r.URL.Path)
 	if kind == 0 {
-		s.listModels(w, c.Organisation, strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, modelsPath), "/"), id.String())
+		s.listModels(w, c, strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, modelsPath), "/"), id.String())
 		return
 	}
 	x := new(exchange) // field by field: a literal would be made on the stack first, of which thousands wait

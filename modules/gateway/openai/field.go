@@ -27,13 +27,15 @@ func (p *parser) field(key []byte) *Error {
 	case "stream_options":
 		return p.streamOptions()
 	case "max_tokens", "max_completion_tokens":
+		from := p.i
 		n, err := p.whole(string(key), maxTokenLimit)
-		if h := &p.head; n > 0 && (h.MaxTokens == 0 || n < h.MaxTokens) {
-			h.MaxTokens = n
+		if p.head.MaxTokens = max(p.head.MaxTokens, n); n == 0 && string(key) == "max_tokens" {
+			p.head.null = int32(from)
 		}
 		return err
 	case "n":
-		_, err := p.whole("n", maxChoices)
+		n, err := p.whole("n", maxChoices)
+		p.head.Choices = int32(max(n, 1))
 		return err
 	case "temperature":
 		return p.within("temperature", 2)

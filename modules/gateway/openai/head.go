@@ -19,17 +19,21 @@ const (
 // Head is what the gateway acts on in a request's body. Its slices and offsets
 // refer to the body that was parsed and are good as long as that is.
 type Head struct {
-	Kind         Kind
 	Model        []byte // the model asked for, never empty
+	Kind         Kind
 	Stream       bool
 	IncludeUsage bool   // the client wants the usage of a stream
-	MaxTokens    int    // the lower of the two limits on tokens to generate; 0 when there is none
+	MaxTokens    int    // the higher of the two limits on tokens to generate, for an engine may go by either; 0 when there is none
+	Choices      int32  // how many answers are asked for, at least 1
+	Most         int32  // set by the caller: what Body limits the tokens to generate to when the client does not; 0 for nothing
 	PromptBytes  int    // size of messages, prompt or input, as written
 	Prompt       []byte // the first of these, as written
 
 	model  span // the value of model, with quotes
 	insert span // what gives way to ask for the usage of a stream
 	text   string
+	open   int32 // offset after the opening brace
+	null   int32 // offset of the value of max_tokens, if it is null
 }
 
 // ParseHead checks a request's body in one pass: that it is one JSON object of
@@ -38,7 +42,7 @@ type Head struct {
 // messages contain is for the engine to judge. The error, if any, is one the
 // client can be sent: status 400, with the byte offset or the field at fault.
 func ParseHead(kind Kind, body []byte) (Head, *Error) {
-	p := parser{scanner: scanner{b: body}, head: Head{Kind: kind}}
+	p := parser{scanner: scanner{b: body}, head: Head{Kind: kind, Choices: 1}}
 	if err := p.parse(); err != nil {
 		return Head{}, err
 	}
@@ -68,6 +72,7 @@ func (p *parser) parse() *Error {
 		p.unexpected("'{'")
 		return p.invalidJSON()
 	}
+	p.head.open = int32(p.i + 1)
 	m := p.members(maxDepth)
 	for m.next() {
 		key := m.key.of(p.b)

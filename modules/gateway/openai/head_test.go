@@ -51,7 +51,7 @@ func TestParseHead_findsWhatTheGatewayActsOn(t *testing.T) {
 	t.Parallel()
 	h := parse(t, openai.Chat, `{"model":"meta-llama\/Llama-3","stream":true,"max_tokens":100,"max_completion_tokens":50,
 		"temperature":null,"top_p":0.5,"n":2,"stream_options":{"include_usage":true},`+hello+`,"tools":[{"type":"function"}]}`)
-	if string(h.Model) != "meta-llama/Llama-3" || !h.Stream || !h.IncludeUsage || h.MaxTokens != 50 {
+	if string(h.Model) != "meta-llama/Llama-3" || !h.Stream || !h.IncludeUsage || h.MaxTokens != 100 || h.Choices != 2 {
 		t.Errorf("got %+v", h)
 	}
 	if want := len(hello) - len(`"messages":`); h.PromptBytes != want {
@@ -167,8 +167,8 @@ func TestB12_numbersOutOfRange(t *testing.T) {
 	}
 	refuse(t, openai.Chat, tests)
 	h := parse(t, openai.Chat, with(`"max_tokens":null,"n":null,"temperature":2,"top_p":1,"stop":"x","logit_bias":null`))
-	if h.MaxTokens != 0 {
-		t.Errorf("MaxTokens = %d, want none", h.MaxTokens)
+	if h.MaxTokens != 0 || h.Choices != 1 {
+		t.Errorf("MaxTokens = %d and Choices = %d, want none and 1", h.MaxTokens, h.Choices)
 	}
 }
 
@@ -310,5 +310,24 @@ func BenchmarkParseHead(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestBody_limitsTokensWhenTheClientDoesNot(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ body, model, want string }{
+		{` { "model":"m",` + hello + `}`, ``, ` {"max_tokens":7, "model":"m",` + hello + `}`},
+		{`{"model":"m","max_tokens": null,` + hello + `}`, `"x"`, `{"model":"x","max_tokens": 7,` + hello + `}`},
+		{`{"max_tokens":null,"stream":true,"model":"m",` + hello + `}`, `"x"`, `{"max_tokens":7,"stream":true,"stream_options":{"include_usage":true},"model":"x",` + hello + `}`},
+		{`{"model":"m","max_completion_tokens":null,` + hello + `}`, ``, `{"max_tokens":7,"model":"m","max_completion_tokens":null,` + hello + `}`},
+		{`{"model":"m","max_completion_tokens":3,` + hello + `}`, ``, `{"model":"m","max_completion_tokens":3,` + hello + `}`},
+		{`{"model":"m","max_tokens":3,` + hello + `}`, ``, `{"model":"m","max_tokens":3,` + hello + `}`},
+	} {
+		h := parse(t, openai.Chat, tt.body)
+		h.Most = 7
+		b := h.Body([]byte(tt.body), []byte(tt.model))
+		if got, err := io.ReadAll(b.Reader()); string(got) != tt.want || err != nil {
+			t.Errorf("got  %s, %v\nwant %s", got, err, tt.want)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/inventiv-it-for-ai/inventiv/app/money"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const allEndpoints = `-- name: AllEndpoints :many
@@ -91,6 +92,72 @@ func (q *Queries) AllFallbacks(ctx context.Context) ([]AllFallbacksRow, error) {
 	return items, nil
 }
 
+const allLimits = `-- name: AllLimits :many
+SELECT organisation_id, subject_id, level, coalesce(requests_per_minute, 0)::bigint AS requests_per_minute,
+       coalesce(tokens_per_minute, 0)::bigint AS tokens_per_minute, coalesce(concurrency, 0)::bigint AS concurrency,
+       coalesce(max_tokens, 0)::bigint AS max_tokens, coalesce(models, '{}')::text[] AS models, coalesce(budget, 0)::numeric AS budget,
+       coalesce(period, '')::text AS period
+  FROM gateway.limits
+`
+
+type AllLimitsRow struct {
+	OrganisationID    uuid.UUID
+	SubjectID         uuid.UUID
+	Level             string
+	RequestsPerMinute int64
+	TokensPerMinute   int64
+	Concurrency       int64
+	MaxTokens         int64
+	Models            []string
+	Budget            money.EUR
+	Period            string
+}
+
+// AllLimits is what replicas hold requests to, over all organisations.
+func (q *Queries) AllLimits(ctx context.Context) ([]AllLimitsRow, error) {
+	rows, err := q.db.Query(ctx, allLimits)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AllLimitsRow
+	for rows.Next() {
+		var i AllLimitsRow
+		if err := rows.Scan(
+			&i.OrganisationID,
+			&i.SubjectID,
+			&i.Level,
+			&i.RequestsPerMinute,
+			&i.TokensPerMinute,
+			&i.Concurrency,
+			&i.MaxTokens,
+			&i.Models,
+			&i.Budget,
+			&i.Period,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const bumpLimits = `-- name: BumpLimits :one
+UPDATE gateway.limit_changes SET version = version + 1 RETURNING version
+`
+
+// BumpLimits takes the next version of the limits; its row stays locked until
+// the transaction ends.
+func (q *Queries) BumpLimits(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, bumpLimits)
+	var version int64
+	err := row.Scan(&version)
+	return version, err
+}
+
 const commitDurably = `-- name: CommitDurably :exec
 SELECT set_config('synchronous_commit', 'on', true)
 `
@@ -134,6 +201,31 @@ type DeleteFallbackParams struct {
 
 func (q *Queries) DeleteFallback(ctx context.Context, arg DeleteFallbackParams) error {
 	_, err := q.db.Exec(ctx, deleteFallback, arg.OrganisationID, arg.Model)
+	return err
+}
+
+const deleteLimits = `-- name: DeleteLimits :exec
+DELETE FROM gateway.limits WHERE organisation_id = $1 AND subject_id = $2
+`
+
+type DeleteLimitsParams struct {
+	OrganisationID uuid.UUID
+	SubjectID      uuid.UUID
+}
+
+func (q *Queries) DeleteLimits(ctx context.Context, arg DeleteLimitsParams) error {
+	_, err := q.db.Exec(ctx, deleteLimits, arg.OrganisationID, arg.SubjectID)
+	return err
+}
+
+const dropLeases = `-- name: DropLeases :exec
+DELETE FROM gateway.leases WHERE replica_id = $1 AND (amount = 0 AND wanted = 0 OR what = 'budget' AND starts < now() - interval '40 days')
+`
+
+// DropLeases forgets a replica's leases that are empty, or of periods that have
+// ended long ago.
+func (q *Queries) DropLeases(ctx context.Context, replicaID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, dropLeases, replicaID)
 	return err
 }
 
@@ -213,6 +305,15 @@ func (q *Queries) Fallbacks(ctx context.Context, organisationID uuid.UUID) ([]Fa
 	return items, nil
 }
 
+const forgetReplica = `-- name: ForgetReplica :exec
+DELETE FROM gateway.replicas WHERE id = $1
+`
+
+func (q *Queries) ForgetReplica(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, forgetReplica, id)
+	return err
+}
+
 const insertEndpoint = `-- name: InsertEndpoint :exec
 INSERT INTO gateway.endpoints (id, organisation_id, name, model, base_url, key_sealed, private, created_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -243,7 +344,8 @@ func (q *Queries) InsertEndpoint(ctx context.Context, arg InsertEndpointParams) 
 	return err
 }
 
-const insertUsage = `-- name: InsertUsage :execrows
+const insertUsage = `-- name: InsertUsage :exec
+WITH stored AS (
 INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, path, upstream, upstream_id, status,
   http_status, error, streamed, prompt_tokens, completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost,
   first_token_us, duration_us)
@@ -261,6 +363,13 @@ SELECT u.request_id, u.started_at, u.organisation_id, nullif(u.key_id, '00000000
                unnest($19::bigint[]) AS input_price, unnest($20::bigint[]) AS output_price, unnest($21::bigint[]) AS cost,
                unnest($22::bigint[]) AS first_token_us, unnest($23::bigint[]) AS duration_us) u
 ON CONFLICT (request_id, started_at) DO NOTHING
+RETURNING organisation_id, key_id, user_id, (started_at AT TIME ZONE 'UTC')::date AS day, cost
+)
+INSERT INTO gateway.spending AS s (organisation_id, subject_id, day, cost)
+SELECT r.organisation_id, subject.id, r.day, sum(r.cost)
+  FROM stored r CROSS JOIN LATERAL (VALUES (r.organisation_id), (r.key_id), (r.user_id)) subject (id)
+ WHERE subject.id IS NOT NULL AND r.cost > 0 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+ON CONFLICT (organisation_id, subject_id, day) DO UPDATE SET cost = s.cost + excluded.cost
 `
 
 type InsertUsageParams struct {
@@ -290,9 +399,11 @@ type InsertUsageParams struct {
 }
 
 // InsertUsage stores a batch of final records; one that is there already stays.
-// Amounts come as nano-euros, which are cheap to send.
-func (q *Queries) InsertUsage(ctx context.Context, arg InsertUsageParams) (int64, error) {
-	result, err := q.db.Exec(ctx, insertUsage,
+// What the new ones cost is added to what was spent, by rows in one order, so
+// that two replicas cannot wait for each other. Amounts come as nano-euros,
+// which are cheap to send.
+func (q *Queries) InsertUsage(ctx context.Context, arg InsertUsageParams) error {
+	_, err := q.db.Exec(ctx, insertUsage,
 		arg.RequestIds,
 		arg.StartedAts,
 		arg.OrganisationIds,
@@ -317,10 +428,178 @@ func (q *Queries) InsertUsage(ctx context.Context, arg InsertUsageParams) (int64
 		arg.FirstTokenUs,
 		arg.DurationUs,
 	)
+	return err
+}
+
+const leased = `-- name: Leased :many
+SELECT a.at::bigint AS at, coalesce(sum(e.amount), 0)::bigint AS amount, coalesce(sum(e.wanted), 0)::bigint AS wanted,
+       coalesce((SELECT sum(s.cost) FROM gateway.spending s WHERE a.what = 'budget' AND s.organisation_id = a.organisation_id
+                    AND s.subject_id = a.subject_id AND s.day >= a.starts AND s.day < a.ends), 0)::numeric AS spent
+  FROM (SELECT unnest($1::bigint[]) AS at, unnest($2::uuid[]) AS organisation_id, unnest($3::uuid[]) AS subject_id,
+               unnest($4::text[]) AS what, unnest($5::date[]) AS starts, unnest($6::date[]) AS ends) a
+  LEFT JOIN (gateway.leases e JOIN gateway.replicas r ON r.id = e.replica_id AND r.id <> $7)
+    ON e.organisation_id = a.organisation_id AND e.subject_id = a.subject_id AND e.what = a.what AND e.starts = a.starts
+   AND (a.what = 'budget' OR r.seen_at >= now() - interval '15 seconds')
+ GROUP BY a.at, a.organisation_id, a.subject_id, a.what, a.starts, a.ends ORDER BY a.at
+`
+
+type LeasedParams struct {
+	Ats             []int64
+	OrganisationIds []uuid.UUID
+	SubjectIds      []uuid.UUID
+	Whats           []string
+	Starts          []pgtype.Date
+	Ends            []pgtype.Date
+	ReplicaID       uuid.UUID
+}
+
+type LeasedRow struct {
+	At     int64
+	Amount int64
+	Wanted int64
+	Spent  money.EUR
+}
+
+// Leased returns what other replicas have leased of limits, one row per limit
+// that was asked about, in the order of asking, and what was spent since the
+// period began. Rates are leased only by replicas that are there.
+func (q *Queries) Leased(ctx context.Context, arg LeasedParams) ([]LeasedRow, error) {
+	rows, err := q.db.Query(ctx, leased,
+		arg.Ats,
+		arg.OrganisationIds,
+		arg.SubjectIds,
+		arg.Whats,
+		arg.Starts,
+		arg.Ends,
+		arg.ReplicaID,
+	)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	var items []LeasedRow
+	for rows.Next() {
+		var i LeasedRow
+		if err := rows.Scan(
+			&i.At,
+			&i.Amount,
+			&i.Wanted,
+			&i.Spent,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const limitsOf = `-- name: LimitsOf :many
+SELECT l.subject_id, l.level, coalesce(l.requests_per_minute, 0)::bigint AS requests_per_minute,
+       coalesce(l.tokens_per_minute, 0)::bigint AS tokens_per_minute, coalesce(l.concurrency, 0)::bigint AS concurrency,
+       coalesce(l.max_tokens, 0)::bigint AS max_tokens, coalesce(l.models, '{}')::text[] AS models,
+       coalesce(l.budget, 0)::numeric AS budget, coalesce(l.period, '')::text AS period,
+       coalesce((SELECT sum(s.cost) FROM gateway.spending s
+                  WHERE s.organisation_id = l.organisation_id AND s.subject_id = l.subject_id
+                    AND s.day >= date_trunc(l.period, now() AT TIME ZONE 'UTC')::date), 0)::numeric AS spent,
+       coalesce((SELECT sum(e.amount) FROM gateway.leases e
+                  WHERE e.organisation_id = l.organisation_id AND e.subject_id = l.subject_id AND e.what = 'budget'
+                    AND e.starts = date_trunc(l.period, now() AT TIME ZONE 'UTC')::date), 0)::bigint AS leased
+  FROM gateway.limits l
+ WHERE l.organisation_id = $1 AND ($2::uuid IS NULL OR l.subject_id = $2::uuid)
+ ORDER BY l.level DESC, l.subject_id
+`
+
+type LimitsOfParams struct {
+	OrganisationID uuid.UUID
+	SubjectID      *uuid.UUID
+}
+
+type LimitsOfRow struct {
+	SubjectID         uuid.UUID
+	Level             string
+	RequestsPerMinute int64
+	TokensPerMinute   int64
+	Concurrency       int64
+	MaxTokens         int64
+	Models            []string
+	Budget            money.EUR
+	Period            string
+	Spent             money.EUR
+	Leased            int64
+}
+
+// LimitsOf returns an organisation's limits, or one subject's, with what was
+// spent in the period of the budget and what replicas have leased of it.
+func (q *Queries) LimitsOf(ctx context.Context, arg LimitsOfParams) ([]LimitsOfRow, error) {
+	rows, err := q.db.Query(ctx, limitsOf, arg.OrganisationID, arg.SubjectID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LimitsOfRow
+	for rows.Next() {
+		var i LimitsOfRow
+		if err := rows.Scan(
+			&i.SubjectID,
+			&i.Level,
+			&i.RequestsPerMinute,
+			&i.TokensPerMinute,
+			&i.Concurrency,
+			&i.MaxTokens,
+			&i.Models,
+			&i.Budget,
+			&i.Period,
+			&i.Spent,
+			&i.Leased,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockLimits = `-- name: LockLimits :many
+SELECT organisation_id, subject_id FROM gateway.limits
+ WHERE (organisation_id, subject_id) IN (SELECT unnest($1::uuid[]), unnest($2::uuid[]))
+ ORDER BY organisation_id, subject_id FOR NO KEY UPDATE
+`
+
+type LockLimitsParams struct {
+	OrganisationIds []uuid.UUID
+	SubjectIds      []uuid.UUID
+}
+
+type LockLimitsRow struct {
+	OrganisationID uuid.UUID
+	SubjectID      uuid.UUID
+}
+
+// LockLimits makes replicas lease of the same limits one after the other.
+func (q *Queries) LockLimits(ctx context.Context, arg LockLimitsParams) ([]LockLimitsRow, error) {
+	rows, err := q.db.Query(ctx, lockLimits, arg.OrganisationIds, arg.SubjectIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LockLimitsRow
+	for rows.Next() {
+		var i LockLimitsRow
+		if err := rows.Scan(&i.OrganisationID, &i.SubjectID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const makePartition = `-- name: MakePartition :exec
@@ -330,6 +609,76 @@ SELECT gateway.make_partition((date_trunc('month', now() AT TIME ZONE 'UTC') + m
 // MakePartition makes the partition of the month that starts a number of months from now.
 func (q *Queries) MakePartition(ctx context.Context, ahead int32) error {
 	_, err := q.db.Exec(ctx, makePartition, ahead)
+	return err
+}
+
+const putLeases = `-- name: PutLeases :exec
+INSERT INTO gateway.leases (organisation_id, subject_id, what, starts, replica_id, amount, wanted)
+SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::text[]), unnest($4::date[]), $5,
+       unnest($6::bigint[]), unnest($7::bigint[])
+ON CONFLICT (organisation_id, subject_id, what, starts, replica_id) DO UPDATE SET amount = excluded.amount, wanted = excluded.wanted
+`
+
+type PutLeasesParams struct {
+	OrganisationIds []uuid.UUID
+	SubjectIds      []uuid.UUID
+	Whats           []string
+	Starts          []pgtype.Date
+	ReplicaID       uuid.UUID
+	Amounts         []int64
+	Wanteds         []int64
+}
+
+func (q *Queries) PutLeases(ctx context.Context, arg PutLeasesParams) error {
+	_, err := q.db.Exec(ctx, putLeases,
+		arg.OrganisationIds,
+		arg.SubjectIds,
+		arg.Whats,
+		arg.Starts,
+		arg.ReplicaID,
+		arg.Amounts,
+		arg.Wanteds,
+	)
+	return err
+}
+
+const putLimits = `-- name: PutLimits :exec
+INSERT INTO gateway.limits AS l (organisation_id, subject_id, level, requests_per_minute, tokens_per_minute, concurrency, max_tokens,
+  models, budget, period)
+VALUES ($1, $2, $3, nullif($4::bigint, 0), nullif($5::bigint, 0),
+        nullif($6::bigint, 0), nullif($7::bigint, 0), nullif($8::text[], '{}'), nullif($9::numeric, 0),
+        nullif($10::text, ''))
+ON CONFLICT (organisation_id, subject_id) DO UPDATE SET
+  requests_per_minute = excluded.requests_per_minute, tokens_per_minute = excluded.tokens_per_minute, concurrency = excluded.concurrency,
+  max_tokens = excluded.max_tokens, models = excluded.models, budget = excluded.budget, period = excluded.period, changed_at = now()
+`
+
+type PutLimitsParams struct {
+	OrganisationID    uuid.UUID
+	SubjectID         uuid.UUID
+	Level             string
+	RequestsPerMinute int64
+	TokensPerMinute   int64
+	Concurrency       int64
+	MaxTokens         int64
+	Models            []string
+	Budget            money.EUR
+	Period            string
+}
+
+func (q *Queries) PutLimits(ctx context.Context, arg PutLimitsParams) error {
+	_, err := q.db.Exec(ctx, putLimits,
+		arg.OrganisationID,
+		arg.SubjectID,
+		arg.Level,
+		arg.RequestsPerMinute,
+		arg.TokensPerMinute,
+		arg.Concurrency,
+		arg.MaxTokens,
+		arg.Models,
+		arg.Budget,
+		arg.Period,
+	)
 	return err
 }
 
@@ -347,6 +696,33 @@ func (q *Queries) RequestsSince(ctx context.Context, arg RequestsSinceParams) (i
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const seeReplica = `-- name: SeeReplica :one
+WITH me AS (
+  INSERT INTO gateway.replicas (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET seen_at = now() RETURNING (xmax <> 0) AS known
+), gone AS (
+  DELETE FROM gateway.replicas WHERE seen_at < now() - interval '6 minutes' AND id <> $1
+)
+SELECT me.known::boolean AS known, (SELECT version FROM gateway.limit_changes)::bigint AS version,
+       (SELECT count(*) FROM gateway.replicas r WHERE r.id <> $1 AND r.seen_at >= now() - interval '15 seconds') AS others
+  FROM me
+`
+
+type SeeReplicaRow struct {
+	Known   bool
+	Version int64
+	Others  int64
+}
+
+// SeeReplica notes that a replica is there, and returns whether it was before,
+// how many others are, and the version of the limits. Replicas that have not
+// been seen for long are forgotten, and their leases with them.
+func (q *Queries) SeeReplica(ctx context.Context, id uuid.UUID) (SeeReplicaRow, error) {
+	row := q.db.QueryRow(ctx, seeReplica, id)
+	var i SeeReplicaRow
+	err := row.Scan(&i.Known, &i.Version, &i.Others)
+	return i, err
 }
 
 const setEndpointState = `-- name: SetEndpointState :execrows
