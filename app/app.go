@@ -101,7 +101,7 @@ func New(ctx context.Context, cfg config.Serve, version string, log *slog.Logger
 	}
 	a.finops = finops.New(pool, billed{a.instances})
 	a.gateway, err = gateway.New(gateway.Config{
-		Pool: pool, Keyring: ring, Keys: a.auth.Keys, Instances: routed{a.instances}, Prices: priced{a.catalog}, Models: a.catalog,
+		Pool: pool, Keyring: ring, Keys: a.auth.Keys, Instances: routed{a.instances}, Prices: priced{a.catalog}, Models: a.catalog, Accounts: a.auth,
 		Events: a.events, SpoolDir: filepath.Join(cfg.DataDir, "spool"), MaxBody: int64(cfg.MaxBody), Log: log, Registerer: a.metrics,
 	})
 	if err != nil {

@@ -63,6 +63,7 @@ type Key struct {
 	Name       string     `json:"name" required:"true"`
 	Scopes     []string   `json:"scopes" required:"true"`
 	Owner      string     `json:"owner" required:"true"`
+	Networks   []string   `json:"networks,omitempty" description:"Where it may be used from; everywhere when it is left out."`
 	State      string     `json:"state" required:"true" enum:"active,revoked,suspended,expired"`
 	CreatedAt  time.Time  `json:"created_at" required:"true"`
 	ExpiresAt  *time.Time `json:"expires_at,omitempty"`
@@ -72,7 +73,7 @@ type Key struct {
 
 func toKey(k auth.Key) Key {
 	return Key{
-		k.ID, "sk-inv-" + k.PublicID, k.Name, k.Scopes.Names(), k.Owner, k.State(time.Now()), k.CreatedAt.UTC(),
+		k.ID, "sk-inv-" + k.PublicID, k.Name, k.Scopes.Names(), k.Owner, k.Networks.Texts(), k.State(time.Now()), k.CreatedAt.UTC(),
 		some(k.ExpiresAt), some(k.LastUsedAt), some(k.RevokedAt),
 	}
 }
@@ -85,6 +86,7 @@ func (a *API) getKeys(c ctx, actor auth.Actor, _ None) (List[Key], error) {
 type newKey struct {
 	Name      string    `json:"name" required:"true"`
 	Scopes    []string  `json:"scopes" description:"inference, admin; inference, when it is left out."`
+	Networks  []string  `json:"networks,omitempty" description:"Where it may be used from, such as 10.0.0.0/8; from everywhere when it is left out."`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
@@ -103,7 +105,14 @@ func (a *API) postKey(c ctx, actor auth.Actor, in newKey) (CreatedKey, error) {
 	if err != nil {
 		return CreatedKey{}, err
 	}
+	networks, err := auth.ParseNetworks(in.Networks)
+	if err != nil {
+		return CreatedKey{}, err
+	}
 	k, text, err := a.Auth.CreateKey(c, actor, in.Name, scopes, in.ExpiresAt)
+	if err == nil && len(networks) > 0 {
+		k.Networks, err = networks, a.Auth.SetKeyNetworks(c, actor, k.ID, networks)
+	}
 	return CreatedKey{toKey(k), text}, err
 }
 

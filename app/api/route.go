@@ -77,7 +77,7 @@ func read(c *echo.Context, in any) error {
 // hasBody reports whether a request type has fields of a JSON body.
 func hasBody(t reflect.Type) bool {
 	for field := range t.Fields() {
-		if name := field.Tag.Get("json"); name != "" && name != "-" {
+		if name := field.Tag.Get("json"); name != "" && name != "-" || field.Anonymous && hasBody(field.Type) {
 			return true
 		}
 	}

@@ -77,7 +77,7 @@ func setup(t *testing.T) *world {
 	ok(t, err)
 	w.finops = finops.New(w.pool, nothing{})
 	gate, err := gateway.New(gateway.Config{
-		Pool: w.pool, Keyring: ring, Keys: w.auth.Keys, Instances: nothing{}, Prices: nothing{}, Models: models, Events: hub,
+		Pool: w.pool, Keyring: ring, Keys: w.auth.Keys, Instances: nothing{}, Prices: nothing{}, Models: models, Accounts: w.auth, Events: hub,
 		SpoolDir: t.TempDir(), Log: log,
 	})
 	ok(t, err)

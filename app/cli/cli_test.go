@@ -140,6 +140,8 @@ const (
 
 func items(list ...string) string { return `200 {"items":[` + strings.Join(list, ",") + `]}` }
 
+const keyLimits = `200 {"level":"key","id":"k1","requests_per_minute":60,"models":["a/b"],"budget":"5.00","period":"month","spent":"1.25"}`
+
 func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 	t.Parallel()
 	key := filepath.Join(t.TempDir(), "key")
@@ -163,6 +165,9 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 		"PUT /models/Qwen%2FQ/fallback": `200 {"model":"Qwen/Q","state":"ready","fallback":["a/b"],"replicas":[]}`,
 		"PUT /models/Qwen%2FQ/price":    `200 {"name":"Qwen/Q"}`, "GET /offers?model=Qwen%2FQ": items(`{"offer":"a/b/c","price_per_hour":"1.469916"}`),
 		"GET /keys": items(`{"id":"k1","name":"n","scopes":["inference","admin"],"state":"active"}`), "POST /keys": `201 {"id":"k1","key":"sk-inv-new","name":"n"}`, "DELETE /keys/k1": "204 ",
+		"GET /keys/k1/limits": keyLimits, "PUT /keys/k1/limits": keyLimits, "PUT /keys/k1/networks": "204 ", "GET /limits": items(`{"level":"organisation","id":"o1"}`),
+		"GET /members/m1/limits": `200 {"level":"member","id":"m1"}`, "PUT /members/m1/limits": `200 {"level":"member","id":"m1"}`,
+		"GET /organisation/limits": `200 {"level":"organisation","id":"o1"}`, "PUT /organisation/limits": `200 {"level":"organisation","id":"o1"}`,
 		"GET /usage/summary":                          `200 {"requests":7,"prompt_tokens":8,"completion_tokens":9,"cost":"0.5","interrupted":0,"from":"x","to":"y"}`,
 		"GET /usage/records?limit=1000":               `200 {"items":[` + record + `],"next_cursor":"c1"}`,
 		"GET /usage/records?cursor=c1&limit=1000":     `200 {"items":[` + record + `],"next_cursor":""}`,
@@ -206,6 +211,15 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 		{"models fallback Qwen/Q", []string{"no fallback"}, `PUT /models/Qwen%2FQ/fallback {"models":[]}`},
 		{"keys list", []string{"inference,admin"}, ""},
 		{"keys create n --scope admin", []string{"sk-inv-new\n"}, `POST /keys {"name":"n","scopes":["admin"]}`},
+		{"keys create n --network 10.0.0.0/8", []string{"sk-inv-new\n"}, `POST /keys {"name":"n","networks":["10.0.0.0/8"],"scopes":["inference"]}`},
+		{"keys networks k1 --network 10.0.0.0/8", nil, `PUT /keys/k1/networks {"networks":["10.0.0.0/8"]}`},
+		{"keys networks k1", nil, `PUT /keys/k1/networks {"networks":[]}`},
+		{"keys limit k1", []string{"REQUESTS/MIN:", "60", "a/b"}, "GET /keys/k1/limits"},
+		{"keys limit k1 --tpm 5000 --budget none", nil, `PUT /keys/k1/limits {"models":["a/b"],"requests_per_minute":60,"tokens_per_minute":5000}`},
+		{"keys limit k1 --rpm 0 --model all --period day", nil, `PUT /keys/k1/limits {"budget":"5.00","models":[],"period":"day","requests_per_minute":0}`},
+		{"limits member m1 --concurrency 2 --max-tokens 100 --model x", nil, `PUT /members/m1/limits {"concurrency":2,"max_tokens":100,"models":["x"]}`},
+		{"limits organisation --budget 25", nil, `PUT /organisation/limits {"budget":"25"}`},
+		{"limits list", []string{"LEVEL", "organisation"}, ""},
 		{"keys revoke k1 --yes", nil, "DELETE /keys/k1"},
 		{"usage summary", []string{"REQUESTS:", "7"}, ""},
 		{"usage records", []string{"0.0000042", "r1"}, "GET /usage/records?cursor=c1&limit=1000"},

@@ -16,15 +16,18 @@ import (
 
 func (c Config) keys() *cobra.Command {
 	columns := []column{
-		col("ID", "id"), col("NAME", "name"), col("PREFIX", "prefix"), col("SCOPES", "scopes"), col("STATE", "state"), col("OWNER", "owner"),
+		col("ID", "id"), col("NAME", "name"), col("PREFIX", "prefix"), col("SCOPES", "scopes"), col("STATE", "state"), col("OWNER", "owner"), col("NETWORKS", "networks"),
 		moment("LAST USED", "last_used_at"), moment("EXPIRES", "expires_at"),
 	}
 	n := c.noun("keys", "API keys")
 	n.list("List API keys", "/keys", columns)
-	var scopes []string
+	var scopes, networks []string
 	var life time.Duration
 	create := n.verb("create NAME", "Make an API key and print it, once", func(c *call) error {
 		in := row{"name": c.args[0], "scopes": scopes}
+		if networks != nil {
+			in["networks"] = networks
+		}
 		if life > 0 {
 			in["expires_at"] = time.Now().Add(life).UTC().Format(time.RFC3339)
 		}
@@ -40,7 +43,10 @@ func (c Config) keys() *cobra.Command {
 		return err
 	})
 	create.Flags().StringArrayVar(&scopes, "scope", []string{"inference"}, "what it is for: inference, admin; may be given again")
+	create.Flags().StringArrayVar(&networks, "network", nil, "network or address it may be used from; may be given again; from everywhere when it is left out")
 	create.Flags().DurationVar(&life, "expires-in", 0, "how long it works, such as 720h; for ever when it is left out")
+	n.names(n.limit("limit ID", "Show or change what an API key may use", func(args []string) string { return "/keys" + path(args[0]) }), "/keys", "id")
+	n.networks()
 	n.remove("revoke", "ID", "Make an API key stop working, within three seconds", "/keys", "id", "revoke the key")
 	return n.cmd
 }

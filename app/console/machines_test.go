@@ -80,7 +80,7 @@ func newSite(t *testing.T) *site {
 	ok(t, err)
 	s.finops = finops.New(pool, s)
 	gate, err := gateway.New(gateway.Config{
-		Pool: pool, Keyring: ring, Keys: people.Keys, Instances: s, Prices: s, Models: models, Events: hub,
+		Pool: pool, Keyring: ring, Keys: people.Keys, Instances: s, Prices: s, Models: models, Accounts: people, Events: hub,
 		SpoolDir: t.TempDir(), Log: log,
 	})
 	ok(t, err)

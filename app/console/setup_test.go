@@ -71,7 +71,7 @@ func open(t *testing.T) *world {
 	})
 	ok(t, err)
 	gate, err := gateway.New(gateway.Config{
-		Pool: w.pool, Keyring: ring, Keys: w.auth.Keys, Instances: nothing{}, Prices: nothing{}, Models: w.catalog, Events: w.hub,
+		Pool: w.pool, Keyring: ring, Keys: w.auth.Keys, Instances: nothing{}, Prices: nothing{}, Models: w.catalog, Accounts: w.auth, Events: w.hub,
 		SpoolDir: t.TempDir(), Log: log,
 	})
 	ok(t, err)

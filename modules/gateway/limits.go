@@ -170,10 +170,8 @@ func (s *Service) mayLimit(ctx context.Context, actor auth.Actor, level limit.Le
 			if err := auth.Need(actor, auth.LimitsEdit); err != nil {
 				return err
 			}
-		} else if id != actor.UserID {
-			if err := auth.Need(actor, auth.UsageAll); err != nil {
-				return err
-			}
+		} else if id != actor.UserID && !actor.Can(auth.UsageAll) {
+			return fault.New(fault.NotFound, "There is no member whose limits you may see by this id.")
 		}
 		members, err := s.accounts.Members(ctx, actor)
 		if err != nil {
