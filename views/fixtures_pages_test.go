@@ -78,6 +78,11 @@ func fixtures() []fixture {
 		{"terminate", typed, "/instances"},
 		{"models", models, "/models"},
 		{"price", views.Price{ID: "m2", Name: "meta-llama/Llama-3.1-8B-Instruct", Input: "0.15", Output: "0.60", From: "the platform's price list"}, "/models"},
+		{"limits", views.Limits{
+			Path: "/keys/k1/limits", Back: "/keys", List: "API keys", Whose: "the key marketing-bot", Key: true, Budget: eur("25"), Spent: eur("3.141592653"),
+			Form:    views.LimitForm{Requests: "60", Models: "a/b, c/d", Budget: "25.00", Period: "day", Networks: "10.0.0.0/8"},
+			Refusal: views.Refusal{Text: "“x” is not a whole number.", Fix: "Leave it empty for no limit.", Field: "concurrency"},
+		}, "/keys"},
 		{"fallback", views.Fallback{ID: "m2", Name: "meta-llama/Llama-3.1-8B-Instruct", Models: "Qwen/Qwen2.5-7B-Instruct", Others: []string{"Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-32B-Instruct"}}, "/models"},
 		{"endpoints", endpoints, "/endpoints"},
 		{"endpoints-empty", views.Endpoints{May: all}, "/endpoints"},

@@ -14,7 +14,7 @@ import (
 // all is every permission.
 var all = views.May{
 	Instances: true, Operate: true, Models: true, EditPrices: true, Endpoints: true, EditEndpoints: true,
-	PrivateEndpoints: true, Keys: true, AllKeys: true, Members: true, EditMembers: true,
+	PrivateEndpoints: true, Keys: true, AllKeys: true, Members: true, EditMembers: true, Limits: true,
 	Usage: true, AllUsage: true, Costs: true, Inference: true, Platform: true,
 }
 

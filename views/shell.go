@@ -33,6 +33,7 @@ type May struct {
 	PrivateEndpoints         bool
 	Keys, AllKeys            bool
 	Members, EditMembers     bool
+	Limits                   bool // of members and the organisation
 	Usage, AllUsage, Costs   bool
 	Inference                bool
 	Platform                 bool

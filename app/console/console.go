@@ -21,6 +21,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/limit"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
 	"github.com/inventiv-it-for-ai/inventiv/views/assets"
 )
@@ -123,6 +124,8 @@ func (p *Console) table() []row {
 		{post, "/keys", may(auth.KeysOwn), p.postKey},
 		{get, "/keys/:id/revoke", may(auth.KeysOwn), p.getRevoke},
 		{post, "/keys/:id/revoke", may(auth.KeysOwn), p.postRevoke},
+		{get, "/keys/:id/limits", may(auth.KeysOwn), p.getLimits(limit.Key)},
+		{post, "/keys/:id/limits", may(auth.KeysOwn), p.postLimits(limit.Key)},
 
 		{get, "/usage", p.usagePolicy(), p.getUsage},
 		{get, "/usage.csv", p.usagePolicy(), p.getUsageCSV},
@@ -132,6 +135,10 @@ func (p *Console) table() []row {
 		{post, "/members/:id/role", may(auth.MembersEdit), p.postRole},
 		{get, "/members/:id/remove", may(auth.MembersEdit), p.getRemoveMember},
 		{post, "/members/:id/remove", may(auth.MembersEdit), p.postRemoveMember},
+		{get, "/members/:id/limits", may(auth.LimitsEdit), p.getLimits(limit.Member)},
+		{post, "/members/:id/limits", may(auth.LimitsEdit), p.postLimits(limit.Member)},
+		{get, "/organisation/limits", may(auth.LimitsEdit), p.getLimits(limit.Organisation)},
+		{post, "/organisation/limits", may(auth.LimitsEdit), p.postLimits(limit.Organisation)},
 
 		{get, "/loops", may(auth.PlatformOperate), p.getLoops},
 

@@ -26,20 +26,21 @@ func want(t *testing.T, a reply, status int, texts ...string) {
 
 // pages are what the navigation leads to, and who may open each.
 var pages = map[string][]auth.Role{
-	"/":                {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
-	"/deployments":     {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
-	"/deployments/new": {auth.Owner, auth.Admin},
-	"/instances":       {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
-	"/models":          {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
-	"/endpoints":       {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
-	"/playground":      {auth.Owner, auth.Admin, auth.Manager, auth.User},
-	"/keys":            {auth.Owner, auth.Admin, auth.Manager, auth.User},
-	"/usage":           {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
-	"/usage.csv":       {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
-	"/members":         {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
-	"/account":         {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
-	"/meter":           {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
-	"/loops":           {}, // operators of the platform, whatever their role
+	"/":                    {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
+	"/deployments":         {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
+	"/deployments/new":     {auth.Owner, auth.Admin},
+	"/instances":           {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
+	"/models":              {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
+	"/endpoints":           {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
+	"/playground":          {auth.Owner, auth.Admin, auth.Manager, auth.User},
+	"/keys":                {auth.Owner, auth.Admin, auth.Manager, auth.User},
+	"/usage":               {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
+	"/usage.csv":           {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
+	"/members":             {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
+	"/organisation/limits": {auth.Owner, auth.Admin, auth.Manager},
+	"/account":             {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
+	"/meter":               {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
+	"/loops":               {}, // operators of the platform, whatever their role
 }
 
 func TestPages_openForTheirRolesAlone(t *testing.T) {

@@ -169,14 +169,15 @@ func TestEndpoints_sayThatOneIsSetAside(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	want(t, w.post("/endpoints", fields("name", "office", "model", "team/model", "url", "http://127.0.0.1:9/v1")), http.StatusSeeOther)
-	routes := w.gateway.Loops()[0]
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { routes.Run(ctx) })
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for routes.Status().Passes == 0 {
-		<-tick.C
+	for _, l := range w.gateway.Loops()[:2] { // of the routes and of the limits
+		running.Go(func() { l.Run(ctx) })
+		for l.Status().Passes == 0 {
+			<-tick.C
+		}
 	}
 	stop()
 	running.Wait()
@@ -252,4 +253,27 @@ func TestPlayground_postsThroughTheGateway(t *testing.T) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	want(t, w.as(w.member(auth.Auditor), "/playground/v1/chat/completions", fields()), http.StatusForbidden)
+}
+
+func TestLimits_areSetOnAKeyAMemberAndTheOrganisation(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	want(t, w.post("/keys", fields("name", "bot", "scope", "inference", "expires", "90")), http.StatusOK)
+	key := regexp.MustCompile(`/keys/([0-9a-f-]{36})/limits`).FindString(w.get("/keys").body)
+	member := "/members/" + w.owner.UserID.String() + "/limits"
+	want(t, w.get("/members"), http.StatusOK, member, "/organisation/limits")
+	for path, title := range map[string]string{key: "Limits of the key bot", member: "Limits of ", "/organisation/limits": "Limits of Atelier Nord"} {
+		want(t, w.get(path), http.StatusOK, title)
+		typed := fields("requests_per_minute", "60", "tokens_per_minute", " 9000 ", "concurrency", "", "max_tokens", "", "models", "a/b, c/d",
+			"budget", "10,5", "period", "day", "networks", "10.0.0.0/8 192.0.2.7")
+		want(t, w.post(path, typed), http.StatusSeeOther)
+		want(t, w.get(path), http.StatusOK, `value="60"`, `value="9000"`, `value="a/b, c/d"`, `value="10.50"`, "0.0000 € of 10.50 €")
+		want(t, w.post(path, fields("concurrency", "many")), http.StatusUnprocessableEntity, `role="alert"`, `value="many"`)
+		want(t, w.post(path, fields("budget", "-3")), http.StatusUnprocessableEntity, `role="alert"`, `value="-3"`)
+	}
+	want(t, w.get(key), http.StatusOK, `value="10.0.0.0/8, 192.0.2.7/32"`)
+	want(t, w.post(key, fields("networks", "here")), http.StatusUnprocessableEntity, `value="here"`)
+	want(t, w.post(key, fields()), http.StatusSeeOther)
+	want(t, w.get("/keys/018f6b1c-2d3e-7f00-8a9b-0c1d2e3f4a5b/limits"), http.StatusNotFound)
+	want(t, w.as(w.member(auth.User), "/organisation/limits", nil), http.StatusForbidden)
 }

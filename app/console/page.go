@@ -34,7 +34,7 @@ func allowed(a auth.Actor) views.May {
 		Models: a.Can(auth.ModelsView), EditPrices: a.Can(auth.PricesEdit),
 		Endpoints: a.Can(auth.EndpointsView), EditEndpoints: a.Can(auth.EndpointsEdit), PrivateEndpoints: a.Can(auth.PlatformOperate),
 		Keys: a.Can(auth.KeysOwn), AllKeys: a.Can(auth.KeysAll),
-		Members: a.Can(auth.MembersView), EditMembers: a.Can(auth.MembersEdit),
+		Members: a.Can(auth.MembersView), EditMembers: a.Can(auth.MembersEdit), Limits: a.Can(auth.LimitsEdit),
 		Usage: a.Can(auth.UsageOwn) || a.Can(auth.UsageAll), AllUsage: a.Can(auth.UsageAll), Costs: a.Can(auth.CostsView),
 		Inference: a.Can(auth.InferenceUse), Platform: a.Can(auth.PlatformOperate),
 	}
