@@ -157,7 +157,7 @@ func exceeded(r *limit.Refusal, model string) *openai.Error {
 	case limit.Models:
 		return notAllowed(g, model)
 	case limit.Concurrency:
-		e.Message = fmt.Sprintf("%s may have %d requests in progress at once, and has. Try again when one of them has ended.", who, g.Settings.Concurrency)
+		e.Message = fmt.Sprintf("%s may have %d requests in progress at once, and has. Try again when one of them has ended.", who, g.Concurrency)
 	case limit.Requests:
 		e.Message = fmt.Sprintf("%s may send %d requests a minute, and has.", who, g.RequestsPerMinute) + again
 	case limit.Tokens:

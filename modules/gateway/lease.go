@@ -98,9 +98,9 @@ func (a *admission) rates(wants []want, g *limit.Gate) []want {
 		what         string
 		limit, asked int64
 	}{
-		{asRequests, g.RequestsPerMinute, 60 * g.Meters.Requests.Asked()}, // a pass is a second
-		{asTokens, g.TokensPerMinute, 60 * g.Meters.Tokens.Asked()},
-		{asSlots, g.Settings.Concurrency, g.Slots.Peak()},
+		{asRequests, g.RequestsPerMinute, 60 * g.Requests.Asked()}, // a pass is a second
+		{asTokens, g.TokensPerMinute, 60 * g.Tokens.Asked()},
+		{asSlots, g.Concurrency, g.Slots.Peak()},
 	} {
 		key := leaseKey{g.Subject, m.what}
 		l := a.leases[key]
@@ -238,12 +238,12 @@ func (w *want) apply() {
 func (a *admission) settle(g *limit.Gate) {
 	now := a.now()
 	if n := g.RequestsPerMinute; n > 0 {
-		g.Meters.Requests.Set(float64(n)*a.part(g, asRequests), now)
+		g.Requests.Set(float64(n)*a.part(g, asRequests), now)
 	}
 	if n := g.TokensPerMinute; n > 0 {
-		g.Meters.Tokens.Set(float64(n)*a.part(g, asTokens), now)
+		g.Tokens.Set(float64(n)*a.part(g, asTokens), now)
 	}
-	if n := g.Settings.Concurrency; n > 0 {
+	if n := g.Concurrency; n > 0 {
 		g.Slots.Set(max(int64(float64(n)*a.part(g, asSlots)+1e-6), 1))
 	}
 	switch p := g.Purse.Load(); {

@@ -54,6 +54,7 @@ func (b *bed) limitTo(t testing.TB, level limit.Level, l limit.Settings) {
 
 // run runs the loops that limits need, until what it returns is called.
 func (b *bed) run(t testing.TB) func() {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	var loops sync.WaitGroup
 	loops.Go(func() { b.admission.loop.Run(ctx) })
@@ -195,7 +196,7 @@ func TestAdmit_B10_modelNotAllowed(t *testing.T) {
 	if body := text(t, b.send(t, req)); strings.Contains(body, model) {
 		t.Errorf("a model is listed that the key may not use: %s", body)
 	}
-	if res := b.ask(t, "/v1/chat/completions", strings.Replace(chatBody(""), model, "nope", 1)); res.StatusCode != 404 || strings.Contains(text(t, res), model) {
+	if res := b.ask(t, "/v1/chat/completions", strings.Replace(chatBody(""), model, "nope", 1)); res.StatusCode != http.StatusNotFound || strings.Contains(text(t, res), model) {
 		t.Errorf("an unknown model: %d", res.StatusCode)
 	}
 }

@@ -97,8 +97,8 @@ func (g *Gates) barring(model string) *Gate {
 // and whose it is; 0 without one.
 func (g *Gates) MaxTokens() (most int64, level Level) {
 	for _, gate := range g {
-		if gate != nil && gate.Settings.MaxTokens > 0 && (most == 0 || gate.Settings.MaxTokens < most) {
-			most, level = gate.Settings.MaxTokens, gate.Level
+		if gate != nil && gate.MaxTokens > 0 && (most == 0 || gate.MaxTokens < most) {
+			most, level = gate.MaxTokens, gate.Level
 		}
 	}
 	return most, level
@@ -168,14 +168,14 @@ func (t *Ticket) Enter(gates *Gates, ask Ask, now int64) *Refusal {
 }
 
 func (h *hold) enter(g *Gate, ask Ask, now int64) *Refusal {
-	if g.Settings.Concurrency > 0 {
+	if g.Concurrency > 0 {
 		if !g.Slots.Enter() {
 			return &Refusal{What: Concurrency, Wait: time.Second}
 		}
 		h.running = true
 	}
 	if g.RequestsPerMinute > 0 {
-		wait, ok := g.Meters.Requests.Take(1, now)
+		wait, ok := g.Requests.Take(1, now)
 		if !ok {
 			return &Refusal{What: Requests, Wait: wait}
 		}
@@ -185,7 +185,7 @@ func (h *hold) enter(g *Gate, ask Ask, now int64) *Refusal {
 		if ask.Tokens > g.TokensPerMinute {
 			return &Refusal{What: Tokens, Never: true}
 		}
-		wait, ok := g.Meters.Tokens.Take(ask.Tokens, now)
+		wait, ok := g.Tokens.Take(ask.Tokens, now)
 		if !ok {
 			return &Refusal{What: Tokens, Wait: wait}
 		}
@@ -204,7 +204,7 @@ func (h *hold) enter(g *Gate, ask Ask, now int64) *Refusal {
 func (t *Ticket) undo(now int64) {
 	for i := range t.held {
 		if h := &t.held[i]; h.request {
-			h.gate.Meters.Requests.Give(1, now)
+			h.gate.Requests.Give(1, now)
 		}
 	}
 	t.Settle(0, 0, now)
@@ -217,7 +217,7 @@ func (t *Ticket) Settle(tokens int64, cost money.EUR, now int64) {
 	for i := range t.held {
 		h := &t.held[i]
 		if h.token {
-			h.gate.Meters.Tokens.Give(t.ask.Tokens-tokens, now)
+			h.gate.Tokens.Give(t.ask.Tokens-tokens, now)
 			h.token = false
 		}
 		if h.purse != nil {
@@ -255,10 +255,10 @@ func (g *Gates) Standings(now int64) (requests, tokens Standing) {
 			continue
 		}
 		if n := gate.RequestsPerMinute; n > 0 {
-			requests = tighter(requests, gate.Meters.Requests.Standing(n, now))
+			requests = tighter(requests, gate.Requests.Standing(n, now))
 		}
 		if n := gate.TokensPerMinute; n > 0 {
-			tokens = tighter(tokens, gate.Meters.Tokens.Standing(n, now))
+			tokens = tighter(tokens, gate.Tokens.Standing(n, now))
 		}
 	}
 	return requests, tokens

@@ -91,8 +91,8 @@ func TestTicket_B17_leavesNoResidue(t *testing.T) {
 			gates[i] = &limit.Gate{Level: level, Meters: &limit.Meters{}, Settings: limit.Settings{
 				RequestsPerMinute: 50, TokensPerMinute: 5000, Concurrency: int64(3 + i), Budget: money.Euro, Period: limit.Day,
 			}}
-			gates[i].Meters.Requests.Set(50, 0)
-			gates[i].Meters.Tokens.Set(5000, 0)
+			gates[i].Requests.Set(50, 0)
+			gates[i].Tokens.Set(5000, 0)
 			gates[i].Slots.Set(int64(3 + i))
 			purse := &limit.Purse{}
 			purse.Fill(money.Euro)
