@@ -56,6 +56,7 @@ type want struct {
 
 	purse   *limit.Purse // of a budget
 	need    money.EUR    // what it should have free
+	mine    money.EUR    // what it had set aside before anybody looked at what was spent
 	fill    money.EUR    // what is put into it
 	balance limit.Balance
 }
@@ -146,7 +147,7 @@ func (a *admission) purse(g *limit.Gate, now time.Time) (want, bool) {
 	if !fresh && b.Limit == g.Budget && wanted == 0 && used == 0 && p.Free() >= need/2 && p.Free() <= 2*need {
 		return want{}, false
 	}
-	return want{key: leaseKey{g.Subject, asBudget}, gate: g, purse: p, need: need}, true
+	return want{key: leaseKey{g.Subject, asBudget}, gate: g, purse: p, need: need, mine: p.Mine()}, true
 }
 
 // agree decides, with the limits locked, how much of each this process has.
@@ -204,21 +205,24 @@ func (w *want) shareWith(others gatewaydb.LeasedRow) {
 }
 
 // fillBeside decides what is put into a purse, within what others leave. What
-// it has too much of is taken out at once.
+// it has too much of is taken out at once. What was owed may be put on record
+// meanwhile: then it counts twice until the next look, and never not at all.
 func (w *want) fillBeside(others gatewaydb.LeasedRow) {
-	free := w.gate.Budget - others.Spent - money.EUR(others.Amount) - w.purse.Mine()
+	free := w.gate.Budget - others.Spent - money.EUR(others.Amount) - w.mine
 	need := w.need
 	if !w.gate.Purse.Load().Start.Equal(w.purse.Start) { // of a new period, of which nothing is known yet
 		need = max(need, free/money.EUR(16))
 	}
 	short := need - w.purse.Free()
 	if surplus := max(-short, -free); surplus > 0 {
-		free += w.purse.Draw(surplus)
+		drawn := w.purse.Draw(surplus)
+		free += drawn
+		w.mine -= drawn
 	} else {
 		w.fill = max(min(short, free), 0)
 		free -= w.fill
 	}
-	w.amount = int64(max(w.purse.Mine()+w.fill, 0))
+	w.amount = int64(max(w.mine+w.fill, 0))
 	w.balance = limit.Balance{Limit: w.gate.Budget, Spent: others.Spent, Reserved: money.EUR(others.Amount), Free: max(free, 0), At: time.Now()}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/money"
 	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/limit"
 )
 
@@ -203,5 +204,31 @@ func TestLease_F28_deadReplicaIsForgotten(t *testing.T) {
 	b.readLimits(t)
 	if now := b.gate(b.organisation).Purse.Load(); now == mine {
 		t.Error("who was forgotten goes on with what it had")
+	}
+}
+
+// What is put on record after others looked at what was spent, and before this
+// process's purse is filled, counts all the same.
+func TestLease_B17_countsWhatIsRecordedMeanwhile(t *testing.T) {
+	t.Parallel()
+	a := newAdmission(nil, slog.New(slog.DiscardHandler))
+	g := &limit.Gate{Meters: &limit.Meters{}, Settings: limit.Settings{Budget: money.Euro, Period: limit.Day}}
+	start, end := limit.Day.Around(time.Now())
+	p := &limit.Purse{Start: start, End: end}
+	p.Fill(money.Euro)
+	g.Purse.Store(p)
+	if !p.Hold(money.Euro * 9 / 10) {
+		t.Fatal("nothing is held")
+	}
+	p.Settle(money.Euro*9/10, money.Euro*9/10)
+	w, ok := a.purse(g, time.Now())
+	if !ok {
+		t.Fatal("nothing has to change")
+	}
+	p.Recorded(money.Euro * 9 / 10)             // the usage loop was faster,
+	w.fillBeside(gatewaydb.LeasedRow{Spent: 0}) // but this was read before
+	w.apply()
+	if free := p.Free(); free > money.Euro/10 {
+		t.Errorf("%s EUR are free of a budget of which 0.10 is left", free)
 	}
 }
