@@ -3,8 +3,9 @@
 //
 // # Owns
 //
-// The schema gateway: endpoints (servers that already run elsewhere) and usage
-// records; and, on the local disk, the spool of records on their way there. The
+// The schema gateway: endpoints (servers that already run elsewhere), limits,
+// what of them each process has leased, usage records and what they add up to
+// per day; and, on the local disk, the spool of records on their way there. The
 // route table is a copy in memory, made anew every second and on every event.
 //
 // # States
@@ -20,16 +21,18 @@
 //
 // /v1 asks for an API key with the scope inference; ServeAs is for members who
 // have signed in. Verbs on endpoints and usage take the actor. Nothing here
-// asks the database while a request waits.
+// asks the database while a request waits; one that may be within a budget, but
+// not within this process's part of it, waits for the loop that leases.
 //
 // # What a crash leaves behind
 //
 // Open records without a final one, which become interrupted records at the
 // next start, and final ones not yet stored, which are stored then. Storing one
-// twice does nothing.
+// twice does nothing. Leases of limits, which run out: those of rates after
+// 15 s, those of budgets after six minutes.
 //
 // # How to look at it
 //
-// The loops "routes", "usage", "endpoints", "canaries" and "usage partitions", the metrics
+// The loops "routes", "usage", "endpoints", "canaries", "limits" and "usage partitions", the metrics
 // inventiv_gateway_*, and x-request-id, which is the record's id.
 package gateway
