@@ -1,9 +1,6 @@
 package openai
 
-import (
-	"bytes"
-	"strconv"
-)
+import "strconv"
 
 // What a request may ask for. Beyond these a request is a mistake or an attack
 // on the engine, whatever the model.
@@ -49,18 +46,26 @@ func (p *parser) field(key []byte) *Error {
 		if p.head.Kind == Chat {
 			return p.messages()
 		}
-		return p.prompt(p.head.Kind == Embeddings) // vLLM embeds conversations too
+		return p.prompt(p.head.Kind == Embeddings || p.head.Kind == Tokenize) // vLLM takes conversations there, too
 	case "prompt", "prompt_embeds":
-		return p.prompt(p.head.Kind == Completions)
+		return p.prompt(p.head.Kind == Completions || p.head.Kind == Tokenize)
 	case "input":
 		return p.prompt(p.head.Kind == Embeddings)
+	case "tools":
+		return p.tools()
+	case "query", "documents", "text_1", "text_2", "data_1", "data_2", "queries", "items": // vLLM has several spellings
+		return p.prompt(p.head.Kind == Rerank || p.head.Kind == Score)
+	case "tokens":
+		return p.prompt(p.head.Kind == Detokenize)
 	}
 	return p.skip()
 }
 
 // skip moves past a value that is not ours to judge.
-func (p *parser) skip() *Error {
-	if !p.value(maxDepth - 1) {
+func (p *parser) skip() *Error { return p.skipAt(maxDepth - 1) }
+
+func (p *parser) skipAt(depth int) *Error {
+	if !p.value(depth) {
 		return p.invalidJSON()
 	}
 	return nil
@@ -118,11 +123,7 @@ func (p *parser) streamOptions() *Error {
 	found, others := false, false
 	for m.next() {
 		others = true
-		key := m.key.of(p.b)
-		if m.escaped {
-			key = unescape(key)
-		}
-		if string(key) != "include_usage" {
+		if string(m.text()) != "include_usage" {
 			if err := p.skip(); err != nil {
 				return err
 			}
@@ -211,10 +212,13 @@ func (p *parser) atMost(param string, open byte, limit int) *Error {
 // prompt notes the value as the request's input if this kind of request has
 // its input there.
 func (p *parser) prompt(ours bool) *Error {
+	if !ours {
+		return p.skip()
+	}
 	from := p.i
 	null := p.peek() == 'n'
-	err := p.skip()
-	if ours && !null {
+	err := p.media(maxDepth-1, elsewhere)
+	if !null {
 		p.hasPrompt = true
 		p.head.PromptBytes += p.i - from
 		if p.head.Prompt == nil {
@@ -257,10 +261,14 @@ func (p *parser) message(index int) *Error {
 	m := p.members(maxDepth - 2)
 	for m.next() {
 		from, c := p.i, p.peek()
-		if !p.value(maxDepth - 3) {
+		if c == '[' || c == '{' {
+			if err := p.contents(m.text(), index); err != nil {
+				return err
+			}
+		} else if !p.value(maxDepth - 3) {
 			return p.invalidJSON()
 		}
-		if m.escaped || !bytes.Equal(m.key.of(p.b), []byte("role")) {
+		if m.escaped || string(m.key.of(p.b)) != "role" {
 			continue
 		}
 		role = true
@@ -276,6 +284,18 @@ func (p *parser) message(index int) *Error {
 		return invalidMessages(messageParam(index, ".role"), "A message has no role; say who speaks, for example user.")
 	}
 	return nil
+}
+
+// contents moves past a list or an object in a message, the value of key.
+func (p *parser) contents(key []byte, index int) *Error {
+	if string(key) != "content" {
+		return p.skipAt(maxDepth - 3)
+	}
+	err := p.media(maxDepth-3, elsewhere)
+	if err != nil && err.Code != codeInvalidJSON {
+		err.Param = messageParam(index, ".content")
+	}
+	return err
 }
 
 func knownRole(role []byte) bool {

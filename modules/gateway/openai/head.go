@@ -14,7 +14,16 @@ const (
 	Chat        Kind = iota + 1 // /v1/chat/completions
 	Completions                 // /v1/completions
 	Embeddings                  // /v1/embeddings
+	Rerank                      // /v1/rerank, as vLLM serves it
+	Score                       // /v1/score, likewise
+	Tokenize                    // /tokenize, likewise
+	Detokenize                  // /detokenize, likewise
+	Foreign                     // in the words of another API: still to be translated into one of those above
 )
+
+// Generates reports whether an answer is text that a model writes, which can be
+// streamed and which another model could write instead.
+func (k Kind) Generates() bool { return k == Chat || k == Completions }
 
 // Head is what the gateway acts on in a request's body. Its slices and offsets
 // refer to the body that was parsed and are good as long as that is.
@@ -26,7 +35,7 @@ type Head struct {
 	MaxTokens    int    // the higher of the two limits on tokens to generate, for an engine may go by either; 0 when there is none
 	Choices      int32  // how many answers are asked for, at least 1
 	Most         int32  // set by the caller: what Body limits the tokens to generate to when the client does not; 0 for nothing
-	PromptBytes  int    // size of messages, prompt or input, as written
+	PromptBytes  int    // size of messages, prompt or input, as written; of media a little
 	Prompt       []byte // the first of these, as written
 
 	model  span // the value of model, with quotes
@@ -62,6 +71,7 @@ type parser struct {
 	streamEnd int  // offset after the value of stream
 	options   span // the value of stream_options
 	hasPrompt bool // messages, prompt or input was there
+	pictures  int  // bytes of media that do not count as prompt
 }
 
 func (p *parser) parse() *Error {
@@ -137,6 +147,7 @@ func (p *parser) repeated(key []byte, at span, escaped bool) bool {
 // that asks for usage.
 func (p *parser) complete() *Error {
 	h := &p.head
+	h.PromptBytes -= p.pictures
 	switch {
 	case len(h.Model) == 0:
 		return missing("model", "Name the model, as GET /v1/models lists it.")
@@ -146,6 +157,18 @@ func (p *parser) complete() *Error {
 		return missing("prompt", "Send the text to complete.")
 	case h.Kind == Embeddings && !p.hasPrompt:
 		return missing("input", "Send the text, or the list of texts, to embed.")
+	case h.Kind == Rerank && !p.hasPrompt:
+		return missing("query", "Send the query, and the documents to put in order.")
+	case h.Kind == Score && !p.hasPrompt:
+		return missing("text_1", "Send the texts to compare, as text_1 and text_2.")
+	case h.Kind == Tokenize && !p.hasPrompt:
+		return missing("prompt", "Send the text, or the messages, to count.")
+	case h.Kind == Detokenize && !p.hasPrompt:
+		return missing("tokens", "Send the list of tokens.")
+	case h.Kind == Foreign:
+		return nil // what else it must have is the translator's to say
+	case h.Stream && !h.Kind.Generates():
+		return invalid("stream", "stream must be false here: this path does not stream.")
 	case !h.Stream && !p.options.empty():
 		return invalid("stream_options", "stream_options is allowed only together with \"stream\": true.")
 	case !h.Stream || h.IncludeUsage || !h.insert.empty() || h.text != "":
@@ -156,11 +179,13 @@ func (p *parser) complete() *Error {
 	return nil
 }
 
+const codeInvalidJSON = "invalid_json"
+
 func (p *parser) invalidJSON() *Error { return p.invalidJSONAt(p.at, p.problem) }
 
 func (p *parser) invalidJSONAt(offset int, what string) *Error {
 	return &Error{
-		Status: http.StatusBadRequest, Type: InvalidRequest, Code: "invalid_json",
+		Status: http.StatusBadRequest, Type: InvalidRequest, Code: codeInvalidJSON,
 		Message: "The body is not a valid JSON object: at byte " + strconv.Itoa(offset) + ", " + what + ".",
 	}
 }

@@ -236,12 +236,15 @@ func FuzzParseHead(f *testing.F) {
 		`{"stream":true,"stream_options":{"include_usage":false},"model":"m\u00e9",` + hello + `,"n":1,"top_p":0.1}`,
 		`{"model":"m","stream_options":{},"stream":true,"messages":[{"role":"user","content":[{"type":"text","text":"\ud83d\ude00"}]}]}`,
 		`{"a":[1,2.5e-3,true,false,null,{}],"\u0061":""}`, `{"model":"m","stop":["x"],"logit_bias":{"1":2}}`,
+		withPart(`{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}}`), withPart(`{"input_audio":{"data":"\u0066ile:"}}`),
+		`{"model":"m","query":"q","documents":["a",{"image_url":["https://x"]}],"tokens":[1],"prompt":"x"}`,
+		`{"model":"m",` + hello + `,"tools":[{"type":"function","function":{"parameters":{"type":["a"],"pattern":"x","$ref":"#/x"}}}]}`,
 		"\xff\xfe{\x00", `{"x":"` + strings.Repeat("é", 20) + `"}`,
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, kind := range []openai.Kind{openai.Chat, openai.Completions, openai.Embeddings} {
+		for kind := openai.Chat; kind <= openai.Foreign; kind++ {
 			h, refused := openai.ParseHead(kind, body)
 			if refused != nil {
 				if refused.Code == "invalid_json" && json.Valid(body) && !tolerated(refused.Message) {
@@ -252,6 +255,9 @@ func FuzzParseHead(f *testing.F) {
 			var plain map[string]json.RawMessage
 			if err := json.Unmarshal(body, &plain); err != nil {
 				t.Fatalf("accepted what encoding/json refuses: %v", err)
+			}
+			if kind == openai.Foreign {
+				continue // it is translated, not spliced
 			}
 			b := h.Body(body, []byte(`"renamed"`))
 			sent, _ := io.ReadAll(b.Reader())

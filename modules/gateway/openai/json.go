@@ -127,6 +127,15 @@ func (s *scanner) members(depth int) members {
 	return members{s: s}
 }
 
+// text returns the key, as it is meant.
+func (m *members) text() []byte {
+	key := m.key.of(m.s.b)
+	if m.escaped {
+		return unescape(key)
+	}
+	return key
+}
+
 func (m *members) next() bool {
 	s := m.s
 	if s.problem != "" {

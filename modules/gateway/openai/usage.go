@@ -62,6 +62,9 @@ func (s *scanner) usage(depth int) (u Usage, ok bool) {
 			s.value(depth - 1)
 		}
 	}
+	if !prompt && total >= 0 && u.Completion == 0 { // vLLM's reranker gives the sum alone
+		u.Prompt, prompt = total, true
+	}
 	known = known && prompt && s.problem == "" && u.Cached <= u.Prompt
 	if !known || total >= 0 && total != u.Prompt+u.Completion {
 		return Usage{}, false

@@ -19,6 +19,7 @@ func TestParseAnswer_readsUsage(t *testing.T) {
 		{"pretty", "{\n  \"usage\": {\n    \"prompt_tokens\": 3,\n    \"completion_tokens\": 4,\n    \"total_tokens\": 7\n  }\n}\n", openai.Usage{Prompt: 3, Completion: 4}, true},
 		{"embeddings", `{"object":"list","data":[{"embedding":[0.1,-2e-5]}],"usage":{"prompt_tokens":3,"total_tokens":3}}`, openai.Usage{Prompt: 3}, true},
 		{"null details", `{"usage":{"prompt_tokens":3,"completion_tokens":null,"prompt_tokens_details":null,"completion_tokens_details":{"reasoning_tokens":1}}}`, openai.Usage{Prompt: 3}, true},
+		{"total alone", `{"results":[],"usage":{"total_tokens":56}}`, openai.Usage{Prompt: 56}, true},
 		{"no total", `{"usage":{"prompt_tokens":3,"completion_tokens":1}}`, openai.Usage{Prompt: 3, Completion: 1}, true},
 		{"explicit zero", `{"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}`, openai.Usage{}, true},
 		{"B36 none", `{"choices":[]}`, openai.Usage{}, false},
