@@ -14,6 +14,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/app/web"
 	"github.com/inventiv-it-for-ai/inventiv/db"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
@@ -66,9 +67,9 @@ func refuse(w http.ResponseWriter, r *http.Request, f *fault.Error) {
 		web.Refuse(w, r, f)
 		return
 	}
-	(&openai.Error{
+	gateway.Refuse(w, r.URL.Path, &openai.Error{
 		Status: web.Status(f), Type: openai.InvalidRequest, Code: f.Kind, Message: f.Text + " " + f.Fix,
-	}).Write(w, uuid.Must(uuid.NewV7()).String())
+	}, uuid.Must(uuid.NewV7()).String())
 }
 
 // getReady serves GET /readyz: whether requests should be sent here.

@@ -275,6 +275,16 @@ CREATE TABLE finops.cursor (
     CONSTRAINT cursor_one_check CHECK (one)
 );
 
+CREATE TABLE gateway.aliases (
+    organisation_id uuid NOT NULL,
+    name text NOT NULL,
+    model text NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT aliases_check CHECK ((name <> model)),
+    CONSTRAINT aliases_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 200)))
+);
+
 CREATE TABLE gateway.endpoints (
     id uuid NOT NULL,
     organisation_id uuid NOT NULL,
@@ -666,6 +676,9 @@ ALTER TABLE ONLY finops.charges
 ALTER TABLE ONLY finops.cursor
     ADD CONSTRAINT cursor_pkey PRIMARY KEY (one);
 
+ALTER TABLE ONLY gateway.aliases
+    ADD CONSTRAINT aliases_pkey PRIMARY KEY (organisation_id, name);
+
 ALTER TABLE ONLY gateway.endpoints
     ADD CONSTRAINT endpoints_organisation_id_name_key UNIQUE (organisation_id, name);
 
@@ -847,6 +860,9 @@ ALTER TABLE ONLY catalog.zones
 
 ALTER TABLE ONLY finops.charges
     ADD CONSTRAINT charges_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES auth.organisations(id) ON DELETE RESTRICT;
+
+ALTER TABLE ONLY gateway.aliases
+    ADD CONSTRAINT aliases_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES auth.organisations(id) ON DELETE RESTRICT;
 
 ALTER TABLE ONLY gateway.endpoints
     ADD CONSTRAINT endpoints_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES auth.organisations(id) ON DELETE RESTRICT;

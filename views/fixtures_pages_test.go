@@ -38,7 +38,7 @@ func fixtures() []fixture {
 			{ID: "e2", Name: "lab", Model: "mistral-small", URL: "https://lab.atelier.example:8000/v1", State: "unreachable", Message: "connection refused since 21:40", Checked: ago(2 * time.Second)},
 		},
 	}
-	models := views.Models{May: all, Rows: []views.ModelRow{
+	models := views.Models{May: all, Aliases: []views.AliasRow{{Name: "fast", Model: "meta-llama/Llama-3.1-8B-Instruct"}}, Rows: []views.ModelRow{
 		{ID: "m0", Name: "inventiv/simulated-chat", Kind: "chat", Context: 8192, Input: eur("0.10"), Output: eur("0.40"), Priced: true, Ready: 1, Simulated: true},
 		{ID: "m2", Name: "meta-llama/Llama-3.1-8B-Instruct", Kind: "chat", VRAM: 20, Context: 131072, Input: eur("0.15"), Output: eur("0.60"), Priced: true, Ready: 1},
 		{ID: "m4", Name: "mistralai/Mixtral-8x7B-Instruct-v0.1", Kind: "chat", VRAM: 96, Context: 32768, Input: eur("0.45"), Output: eur("0.70"), Priced: true},

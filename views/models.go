@@ -25,8 +25,18 @@ type ModelRow struct {
 
 // Models is the catalogue.
 type Models struct {
-	Rows []ModelRow
-	May  May
+	Rows    []ModelRow
+	Aliases []AliasRow
+	Form    AliasRow // as typed
+	Refusal Refusal
+	May     May
+}
+
+func (p Models) example() string {
+	if len(p.Rows) == 0 {
+		return ""
+	}
+	return p.Rows[0].Name
 }
 
 // Title implements Page.

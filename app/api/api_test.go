@@ -237,6 +237,17 @@ func TestAccess_endpointsKeysAndMembers(t *testing.T) {
 	if a := w.do("GET", "/api/v1/models/my%2Fmodel", ""); a.status != 200 || !strings.Contains(a.body, `"input":"0.00"`) {
 		t.Errorf("its model: %d %s, want a zero-priced entry", a.status, a.body)
 	}
+	for body, want := range map[string]int{
+		`{"name":"fast/one","model":"my/model"}`: 201, `{"name":"my/model","model":"inventiv/simulated-chat"}`: 409,
+		`{"name":"two words","model":"my/model"}`: 422, `{"name":"other","model":"no/such"}`: 404,
+	} {
+		if a := w.do("POST", "/api/v1/aliases", body); a.status != want {
+			t.Errorf("alias %s: %d %s, want %d", body, a.status, a.body, want)
+		}
+	}
+	if list := w.do("GET", "/api/v1/aliases", "").body; !strings.Contains(list, `"name":"fast/one","model":"my/model","created_by":"`) {
+		t.Errorf("aliases: %s", list)
+	}
 	fallback := func(model, models string) int {
 		return w.do("PUT", "/api/v1/models/"+model+"/fallback", `{"models":`+models+`}`).status
 	}
@@ -259,6 +270,7 @@ func TestAccess_endpointsKeysAndMembers(t *testing.T) {
 	}{
 		{"GET", "/routes", 200},
 		{"DELETE", "/keys/" + made.ID.String(), 204},
+		{"DELETE", "/aliases/fast%2Fone", 204}, {"DELETE", "/aliases/fast%2Fone", 404},
 		{"DELETE", "/endpoints/e", 204}, {"DELETE", "/endpoints/e", 404},
 		{"GET", "/members", 200}, {"GET", "/organisations", 200}, {"GET", "/loops", 200},
 		{"GET", "/strays", 200}, {"DELETE", "/strays/" + made.ID.String(), 404}, {"DELETE", "/strays/x", 400},

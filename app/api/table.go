@@ -33,6 +33,9 @@ func (a *API) table() []route {
 			op(a, get, "/models/:ref/prices", auth.ModelsView, ok, "Versions of a model's price, newest first", a.getPrices),
 			op(a, put, "/models/:ref/fallback", auth.EndpointsEdit, ok, "Name the models that answer while no replica of this one is ready; none end that", a.putFallback),
 			op(a, put, "/models/:ref/price", auth.PricesEdit, ok, "Set what a model's tokens cost from now on", a.putPrice),
+			op(a, get, "/aliases", auth.EndpointsView, ok, "Names of the organisation's own for models", a.getAliases),
+			op(a, post, "/aliases", auth.EndpointsEdit, created, "Let requests ask for a model by another name", a.postAlias),
+			op(a, del, "/aliases/:name", auth.EndpointsEdit, gone, "Stop answering to an alias", a.deleteAlias),
 			op(a, get, "/offers", auth.InstancesView, ok, "Machines that can be rented", a.getOffers),
 		}},
 		{"Deployments", []route{

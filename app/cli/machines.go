@@ -267,6 +267,7 @@ func (c Config) models() *cobra.Command {
 		})
 	}), "/models", "name")
 	n.routes()
+	n.aliases()
 	var input, output string
 	price := n.verb("price MODEL", "Set what a model's tokens cost from now on", func(c *call) error {
 		var m row

@@ -112,6 +112,10 @@ func (p *Console) table() []row {
 		{get, "/models/:ref/fallback", may(auth.EndpointsEdit), p.getFallback},
 		{post, "/models/:ref/fallback", may(auth.EndpointsEdit), p.postFallback},
 
+		{post, "/aliases", may(auth.EndpointsEdit), p.postAlias},
+		{get, "/aliases/:name/remove", may(auth.EndpointsEdit), p.getRemoveAlias},
+		{post, "/aliases/:name/remove", may(auth.EndpointsEdit), p.postRemoveAlias},
+
 		{get, "/endpoints", may(auth.EndpointsView), p.getEndpoints},
 		{post, "/endpoints", may(auth.EndpointsEdit), p.postEndpoint},
 		{get, "/endpoints/:ref/remove", may(auth.EndpointsEdit), p.getRemoveEndpoint},

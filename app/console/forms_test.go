@@ -146,6 +146,25 @@ func TestFallback_isNamedAndEnded(t *testing.T) {
 	}
 }
 
+func TestAliases_areAddedRefusedAndRemoved(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	want(t, w.get("/models"), http.StatusOK, "Other names")
+	want(t, w.post("/aliases", fields("name", "team/fast", "model", "inventiv/simulated-chat")), http.StatusSeeOther)
+	want(t, w.get("/models"), http.StatusOK, "<b>team/fast</b>", "/aliases/team%2Ffast/remove")
+	want(t, w.post("/aliases", fields("name", "team/fast", "model", "inventiv/simulated-chat")), http.StatusConflict, `role="alert"`, `value="team/fast"`)
+	want(t, w.post("/aliases", fields("name", "two words", "model", "inventiv/simulated-chat")), http.StatusUnprocessableEntity, `role="alert"`, `value="two words"`)
+	want(t, w.post("/aliases", fields("name", "other", "model", "no/such")), http.StatusNotFound, `role="alert"`, `value="no/such"`)
+	want(t, w.as(w.member(auth.User), "/aliases", fields("name", "x", "model", "inventiv/simulated-chat")), http.StatusForbidden)
+	want(t, w.get("/aliases/team%2Ffast/remove"), http.StatusOK, "Remove the name team/fast?")
+	want(t, w.get("/aliases/nope/remove"), http.StatusNotFound)
+	want(t, w.post("/aliases/team%2Ffast/remove", fields()), http.StatusSeeOther)
+	if page := w.get("/models"); strings.Contains(page.body, "team/fast") {
+		t.Error("the alias is still there")
+	}
+	want(t, w.post("/aliases/team%2Ffast/remove", fields()), http.StatusNotFound)
+}
+
 func TestEndpoints_areAddedRefusedAndRemoved(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -13,6 +13,10 @@ import (
 
 // getModels serves GET /models, the catalogue.
 func (p *Console) getModels(c *echo.Context) error {
+	return p.showModels(c, http.StatusOK, views.AliasRow{}, views.Refusal{})
+}
+
+func (p *Console) showModels(c *echo.Context, status int, typed views.AliasRow, why views.Refusal) error {
 	ctx, a := c.Request().Context(), actor(c)
 	models, err := p.Catalog.Models(ctx, a.Organisation)
 	if err != nil {
@@ -30,6 +34,10 @@ func (p *Console) getModels(c *echo.Context) error {
 	if err != nil {
 		return err //nolint:wrapcheck // says enough
 	}
+	aliases, err := p.Gateway.Aliases(ctx, a)
+	if err != nil {
+		return err //nolint:wrapcheck // says enough
+	}
 	serving := map[string]int{}
 	for _, i := range ready {
 		serving[i.Model]++
@@ -39,7 +47,10 @@ func (p *Console) getModels(c *echo.Context) error {
 			serving[e.Model]++
 		}
 	}
-	page := views.Models{May: allowed(a)}
+	page := views.Models{May: allowed(a), Form: typed, Refusal: why}
+	for _, other := range aliases {
+		page.Aliases = append(page.Aliases, views.AliasRow{Name: other.Name, Model: other.Model})
+	}
 	for _, m := range models {
 		page.Rows = append(page.Rows, views.ModelRow{
 			ID: m.ID.String(), Name: m.Name, Title: m.Title, Kind: string(m.Kind), VRAM: m.RequiredVRAMGB, Context: m.ContextLength,
@@ -48,7 +59,7 @@ func (p *Console) getModels(c *echo.Context) error {
 			Fallback: fallbacks[m.Name],
 		})
 	}
-	return p.show(c, http.StatusOK, "/models", page)
+	return p.show(c, status, "/models", page)
 }
 
 // getPrice serves GET /models/:ref/price.

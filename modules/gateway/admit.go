@@ -87,7 +87,7 @@ func (x *exchange) settle() {
 // bound holds the request to what one request may have generated.
 func (x *exchange) bound(gates *limit.Gates) *openai.Error {
 	most, level := gates.MaxTokens()
-	if most == 0 || x.kind == openai.Embeddings {
+	if most == 0 || !x.kind.Generates() {
 		return nil
 	}
 	each := most / int64(x.head.Choices)
@@ -103,13 +103,16 @@ func (x *exchange) bound(gates *limit.Gates) *openai.Error {
 
 // ask estimates what the request may use, whichever model answers it.
 func (x *exchange) ask() limit.Ask {
+	if x.kind == openai.Tokenize || x.kind == openai.Detokenize {
+		return limit.Ask{Model: x.wanted.model} // no model is run
+	}
 	input, output := x.wanted.price.Input, x.wanted.price.Output
 	for _, other := range x.wanted.instead {
 		input, output = max(input, other.price.Input), max(output, other.price.Output)
 	}
 	usual, long := int64(usualAnswer), int64(longAnswer)
 	switch h := &x.head; {
-	case x.kind == openai.Embeddings:
+	case !x.kind.Generates():
 		usual, long = 0, 0
 	case h.MaxTokens > 0:
 		usual, long = int64(h.MaxTokens), int64(h.MaxTokens)

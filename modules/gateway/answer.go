@@ -22,6 +22,9 @@ func (x *exchange) answer(res *upstream.Answer) *openai.Error {
 	if err != nil {
 		return badUpstream("with something that is not a JSON object")
 	}
+	if text, err = x.hearAnswer(text); err != nil {
+		return badUpstream("with something that cannot be translated")
+	}
 	x.count(usage, known, 0)
 	x.record.FirstToken = x.heard.Sub(x.started)
 	if err := x.end(spool.Completed, http.StatusOK, ""); err != nil {

@@ -26,9 +26,11 @@ type exchange struct {
 	id      uuid.UUID
 	name    string // id as text
 	started time.Time
-	asked   time.Time // when the request was sent on, the last time
-	heard   time.Time // when the answer was whole, or a stream's first token came
-	kind    openai.Kind
+	asked   time.Time       // when the request was sent on, the last time
+	heard   time.Time       // when the answer was whole, or a stream's first token came
+	kind    openai.Kind     // what the engine is asked
+	speak   dialect         // nil: client and engine speak the same words
+	rename  *openai.Renamer // to the name that the client knows the model by; nil if that is its own
 
 	held   int64 // bytes of memory set aside
 	spaces [3]*[]byte
@@ -90,11 +92,19 @@ func (x *exchange) accept() (*route, *target, *openai.Error) {
 	if refused != nil {
 		return nil, nil, refused
 	}
+	if x.speak != nil {
+		if body, refused = x.translate(body); refused != nil {
+			return nil, nil, refused
+		}
+	}
 	if x.head, refused = openai.ParseHead(x.kind, body); refused != nil {
 		return nil, nil, refused
 	}
 	t := x.service.table.Load()
 	x.client, x.wanted = body, t.routes[routeKey{x.caller.Organisation, string(x.head.Model)}]
+	if x.wanted == nil {
+		x.wanted = x.aliased(t)
+	}
 	if x.wanted == nil {
 		return nil, nil, noModel(x.service.shownTo(x.caller, t), string(x.head.Model))
 	}
@@ -106,7 +116,7 @@ func (x *exchange) accept() (*route, *target, *openai.Error) {
 	if to == nil {
 		return nil, nil, sleeps(x.wanted)
 	}
-	x.body = x.head.Body(body, way.nameFor(x.wanted))
+	x.body = x.head.Body(body, x.nameFor(way))
 	return way, to, x.open(way, to)
 }
 
@@ -177,7 +187,7 @@ func (x *exchange) attempt(to *target) *openai.Error {
 		}
 		x.theirs = true
 		x.again = res.Status == http.StatusServiceUnavailable
-		return openai.UpstreamError(res.Status, res.RetryAfter, text)
+		return x.unserved(openai.UpstreamError(res.Status, res.RetryAfter, text))
 	case res.Status != http.StatusOK:
 		return badUpstream(fmt.Sprintf("with status %d", res.Status))
 	case x.head.Stream:

@@ -12,7 +12,6 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
 const maxFallbacks = 8
@@ -122,7 +121,7 @@ func (x *exchange) whoAnswers() *route {
 
 // standIn returns the first route that can answer for the one asked for, or nil.
 func (x *exchange) standIn() *route {
-	if x.kind == openai.Embeddings {
+	if !x.kind.Generates() {
 		return nil
 	}
 	for _, other := range x.wanted.instead {
@@ -141,16 +140,20 @@ func (x *exchange) fallBack(tried *route) *target {
 		return nil
 	}
 	x.service.metrics.fallbacks.Inc()
-	x.body = x.head.Body(x.client, way.quoted)
+	x.body = x.head.Body(x.client, x.nameFor(way))
 	x.priceAs(way)
 	return x.pick(way, nil)
 }
 
-// nameFor returns the model's name as a request for wanted must carry it; nil if
-// that is as the client wrote it.
-func (r *route) nameFor(wanted *route) []byte {
-	if r == wanted {
+// nameFor returns the model's name as the request must carry it on this way; nil
+// if that is as the client wrote it. Where another model answers, the client is
+// told which: an alias stands for the model wanted alone.
+func (x *exchange) nameFor(way *route) []byte {
+	switch {
+	case way != x.wanted:
+		x.rename = nil
+	case x.rename == nil:
 		return nil
 	}
-	return r.quoted
+	return way.quoted
 }

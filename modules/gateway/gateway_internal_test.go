@@ -183,7 +183,7 @@ type fakeModels struct{}
 func (fakeModels) EnsureModel(context.Context, uuid.UUID, string) error { return nil }
 
 func (fakeModels) Named(_ context.Context, _ uuid.UUID, ref string) (string, bool, error) {
-	if ref == "no/such" {
+	if ref == "no/such" || strings.HasPrefix(ref, "fast") {
 		return "", false, fault.New(fault.NotFound, "There is no such model.")
 	}
 	return ref, strings.Contains(ref, "embed"), nil
@@ -327,6 +327,17 @@ func TestServe_forwardsAndMeters(t *testing.T) {
 		t.Errorf("cost = %s, want %s", r.Cost, want)
 	}
 	eventually(t, 5*time.Second, "no bytes are held", func() bool { return b.held.Load() == 0 })
+}
+
+// alias gives a model another name.
+func (b *bed) alias(t testing.TB, name, of string) {
+	t.Helper()
+	if _, err := b.AddAlias(t.Context(), auth.System(b.organisation), name, of); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // readLimits makes a pass of the limits.

@@ -71,7 +71,10 @@ func (g *genAI) of(s genAISeries) *genAIObservers {
 	if o != nil {
 		return o
 	}
-	operation := map[openai.Kind]string{openai.Chat: "chat", openai.Completions: "text_completion", openai.Embeddings: "embeddings"}[s.kind]
+	operation := map[openai.Kind]string{
+		openai.Chat: "chat", openai.Completions: "text_completion", openai.Embeddings: "embeddings", openai.Rerank: "rerank", openai.Score: "score",
+		openai.Tokenize: "tokenize", openai.Detokenize: "detokenize",
+	}[s.kind]
 	o = &genAIObservers{
 		input: g.tokens.WithLabelValues(operation, s.model, "input"), output: g.tokens.WithLabelValues(operation, s.model, "output"),
 		duration:   g.duration.WithLabelValues(operation, s.model),
@@ -89,7 +92,7 @@ func (g *genAI) ended(r *spool.Record, kind openai.Kind) {
 	o.duration.Observe(r.Duration.Seconds())
 	if r.Source == spool.Engine {
 		o.input.Observe(float64(r.PromptTokens))
-		if kind != openai.Embeddings {
+		if kind.Generates() {
 			o.output.Observe(float64(r.CompletionTokens))
 		}
 	}

@@ -31,6 +31,20 @@ SELECT model, models FROM gateway.fallbacks WHERE organisation_id = @organisatio
 -- AllFallbacks is what the gateway falls back to, over all organisations.
 SELECT organisation_id, model, models FROM gateway.fallbacks ORDER BY organisation_id, model;
 
+-- name: InsertAlias :exec
+INSERT INTO gateway.aliases (organisation_id, name, model, created_by) VALUES (@organisation_id, @name, @model, @created_by);
+
+-- name: DeleteAlias :one
+DELETE FROM gateway.aliases WHERE organisation_id = @organisation_id AND name = @name RETURNING model;
+
+-- name: Aliases :many
+SELECT name, model, created_by, created_at FROM gateway.aliases WHERE organisation_id = @organisation_id ORDER BY name;
+
+-- name: AllAliases :many
+-- AllAliases is what the gateway answers to besides the models' own names, over
+-- all organisations.
+SELECT organisation_id, name, model FROM gateway.aliases ORDER BY organisation_id, name;
+
 -- name: CommitDurably :exec
 -- CommitDurably makes the commit of this transaction wait for the disk, whatever
 -- the server's setting: the spool forgets what was committed.

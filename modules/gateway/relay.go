@@ -36,6 +36,10 @@ func (x *exchange) relay(res *upstream.Answer) *openai.Error {
 			x.heard = time.Now()
 			x.record.FirstToken = x.heard.Sub(x.started)
 		}
+		events, bad := x.hear(events)
+		if bad != nil {
+			return x.broken(&out, stream, openai.ErrBadEvent)
+		}
 		if refused := x.pass(&out, stream, events); refused != nil || stream.Done {
 			if refused == nil && err == nil {
 				res.SetPatience(drainTime)
@@ -112,7 +116,7 @@ func (x *exchange) tell(out *streamWriter, refused *openai.Error) *openai.Error 
 		x.service.log.Error("final usage record not written", "request", x.id, "err", err)
 	}
 	if refused.Code != codeClientGone {
-		_ = out.write(refused.Event()) // a client that has left needs none
+		_ = out.write(x.ending(refused)) // a client that has left needs none
 	}
 	return nil
 }

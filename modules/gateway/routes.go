@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -24,6 +23,7 @@ import (
 // for the counters that its targets share with those of the tables before.
 type table struct {
 	routes  map[routeKey]*route
+	aliases map[routeKey]*alias
 	lists   map[uuid.UUID][]*route // of an organisation, by model
 	targets map[uuid.UUID]*target
 	loaded  bool
@@ -41,6 +41,7 @@ type route struct {
 	targets   []*target   // none: the model sleeps
 	instead   []*route    // that may answer for it, in order
 	fallbacks []string    // the same, and those that are served nowhere
+	aliases   []*alias    // other names of it, by name
 	set       balance.Set // the same, to choose from
 	state     string      // of a sleeping one, in a word
 	price     Price       // zero without one
@@ -52,10 +53,10 @@ type target struct {
 	name     string
 	model    string
 	endpoint bool
-	embeds   bool                          // an instance that answers no chat
-	address  string                        // what server and heads were made from
-	server   *upstream.Server              // shared with the targets of the tables before, as is replica
-	heads    [openai.Embeddings + 1][]byte // of requests, by kind
+	embeds   bool                   // an instance that answers no chat
+	address  string                 // what server and heads were made from
+	server   *upstream.Server       // shared with the targets of the tables before, as is replica
+	heads    [openai.Foreign][]byte // of requests, by kind
 	replica  *balance.Replica
 	checked  *time.Time // an endpoint: the last check that was taken up
 }
@@ -75,6 +76,10 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 	fallbacks, err := gatewaydb.New(s.pool).AllFallbacks(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("list fallbacks: %w", err)
+	}
+	aliases, err := gatewaydb.New(s.pool).AllAliases(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("list aliases: %w", err)
 	}
 	prices, err := s.prices.PriceBook(ctx)
 	if err != nil {
@@ -102,6 +107,7 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 		}
 	}
 	t.setFallbacks(fallbacks)
+	t.setAliases(aliases)
 	t.setPrices(prices)
 	s.watch(ctx, t, now)
 	for _, list := range t.lists {
@@ -176,8 +182,8 @@ func (t *target) setHeads(host, base, key string) {
 	if key != "" {
 		authorization = "Authorization: Bearer " + key + "\r\n"
 	}
-	for kind, path := range [...]string{openai.Chat: "/chat/completions", openai.Completions: "/completions", openai.Embeddings: "/embeddings"} {
-		t.heads[kind] = []byte("POST " + base + path + " HTTP/1.1\r\nHost: " + host +
+	for kind := openai.Chat; kind < openai.Foreign; kind++ {
+		t.heads[kind] = []byte("POST " + enginePath(base, kind) + " HTTP/1.1\r\nHost: " + host +
 			"\r\nUser-Agent: inventiv\r\nContent-Type: application/json\r\n" + authorization)
 	}
 }
@@ -215,72 +221,4 @@ func (t *table) setPrices(prices []Price) {
 		}
 		r.price = own
 	}
-}
-
-// modelEntry is a model as /v1/models lists it.
-type modelEntry struct {
-	ID      string `json:"id"`
-	Object  string `json:"object"`
-	Created int64  `json:"created"`
-	OwnedBy string `json:"owned_by"`
-	State   string `json:"state"` // ready or sleeping; OpenAI has no such field
-}
-
-func (r *route) entry() modelEntry {
-	e := modelEntry{ID: r.model, Object: "model", OwnedBy: "inventiv", State: "ready"}
-	if len(r.targets) == 0 {
-		e.State = "sleeping"
-	}
-	return e
-}
-
-// listModels answers GET /v1/models, or one of them if id is not empty.
-func (s *Service) listModels(w http.ResponseWriter, c Caller, id, requestID string) {
-	has := s.shownTo(c, s.table.Load())
-	if id != "" {
-		i := slices.IndexFunc(has, func(r *route) bool { return r.model == id })
-		if i < 0 {
-			noModel(has, id).Write(w, requestID)
-			return
-		}
-		writeJSON(w, requestID, has[i].entry())
-		return
-	}
-	entries := make([]modelEntry, 0, len(has))
-	for _, r := range has {
-		entries = append(entries, r.entry())
-	}
-	writeJSON(w, requestID, map[string]any{"object": "list", "data": entries})
-}
-
-// noModel says that a caller has no such model, and which it has.
-func noModel(routes []*route, model string) *openai.Error {
-	const shown = 20
-	var names []string
-	for _, r := range routes {
-		if len(names) == shown {
-			names = append(names, "…")
-			break
-		}
-		names = append(names, r.model)
-	}
-	has := "No model is served at the moment."
-	if len(names) > 0 {
-		has = "There are: " + strings.Join(names, ", ") + "."
-	}
-	return &openai.Error{
-		Status: http.StatusNotFound, Type: openai.InvalidRequest, Code: "model_not_found", Param: "model",
-		Message: fmt.Sprintf("The model %q does not exist here. %s", model, has),
-	}
-}
-
-func writeJSON(w http.ResponseWriter, requestID string, v any) {
-	body, err := json.Marshal(v)
-	if err != nil { // plain values always marshal
-		panic(err)
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Request-Id", requestID)
-	_, _ = w.Write(body) // a client that has left needs no answer
 }

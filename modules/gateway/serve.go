@@ -26,34 +26,21 @@ const (
 	retrySoon  = 5 * time.Second // for what is over in moments
 )
 
-// kinds are the paths that requests are sent on from.
-func kindOf(path string) openai.Kind {
-	switch path {
-	case "/v1/chat/completions":
-		return openai.Chat
-	case "/v1/completions":
-		return openai.Completions
-	case "/v1/embeddings":
-		return openai.Embeddings
-	}
-	return 0
-}
-
 // ServeHTTP answers requests below /v1/ that carry an API key.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := uuid.Must(uuid.NewV7())
 	if refused := checkPath(r); refused != nil {
-		refused.Write(w, id.String())
+		Refuse(w, r.URL.Path, refused, id.String())
 		return
 	}
 	token, refused := credentials(r.Header)
 	if refused != nil {
-		refused.Write(w, id.String())
+		Refuse(w, r.URL.Path, refused, id.String())
 		return
 	}
 	caller, refused := s.callerOf(r.Context(), token, r.RemoteAddr)
 	if refused != nil {
-		refused.Write(w, id.String())
+		Refuse(w, r.URL.Path, refused, id.String())
 		return
 	}
 	s.serve(w, r, caller, id)
@@ -82,7 +69,7 @@ func (s *Service) callerOf(ctx context.Context, token, remote string) (Caller, *
 func (s *Service) ServeAs(w http.ResponseWriter, r *http.Request, c Caller) {
 	id := uuid.Must(uuid.NewV7())
 	if refused := checkPath(r); refused != nil {
-		refused.Write(w, id.String())
+		Refuse(w, r.URL.Path, refused, id.String())
 		return
 	}
 	s.serve(w, r, c, id)
@@ -91,20 +78,23 @@ func (s *Service) ServeAs(w http.ResponseWriter, r *http.Request, c Caller) {
 // serve answers a request whose path is good.
 func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uuid.UUID) {
 	if !s.table.Load().loaded {
-		notReady().Write(w, id.String())
+		Refuse(w, r.URL.Path, notReady(), id.String())
 		return
 	}
-	kind := kindOf(r.URL.Path)
-	if kind == 0 {
+	at := surfaces[r.URL.Path]
+	if at == nil {
 		s.listModels(w, c, strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, modelsPath), "/"), id.String())
 		return
 	}
 	x := new(exchange) // field by field: a literal would be made on the stack first, of which thousands wait
 	x.control = http.NewResponseController(w)
-	x.service, x.w, x.r, x.caller, x.id, x.name, x.started, x.kind = s, w, r, c, id, id.String(), time.Now(), kind
+	x.service, x.w, x.r, x.caller, x.id, x.name, x.started, x.kind = s, w, r, c, id, id.String(), time.Now(), at.kind
+	if at.speak != nil {
+		x.speak = at.speak()
+	}
 	if refused := x.serve(); refused != nil {
 		s.metrics.refused(x.code(refused))
-		refused.Write(w, x.name)
+		Refuse(w, r.URL.Path, refused, x.name)
 	}
 }
 
@@ -119,10 +109,10 @@ func checkPath(r *http.Request) *openai.Error {
 		}
 	case path == modelsPath || strings.HasPrefix(path, modelsPath+"/") && len(path) > len(modelsPath)+1 && !strings.Contains(path, ".."):
 		method = http.MethodGet
-	case kindOf(path) == 0 || r.URL.RawPath != "":
+	case surfaces[path] == nil || r.URL.RawPath != "":
 		return &openai.Error{
 			Status: http.StatusNotFound, Type: openai.InvalidRequest, Code: "unknown_path",
-			Message: "There is nothing at this path. There are /v1/models, /v1/chat/completions, /v1/completions and /v1/embeddings.",
+			Message: "There is nothing at this path. There are /v1/models, " + pathList + ".",
 		}
 	}
 	if r.Method != method && (r.Method != http.MethodHead || method != http.MethodGet) {
@@ -130,6 +120,9 @@ func checkPath(r *http.Request) *openai.Error {
 			Status: http.StatusMethodNotAllowed, Type: openai.InvalidRequest, Code: "method_not_allowed",
 			Message: "This path takes " + method + " only.",
 		}
+	}
+	if at := surfaces[path]; at != nil && at.check != nil {
+		return at.check(r.Header)
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func (s *Service) seen(r *route, model string) Route {
 	if r == nil {
 		return out
 	}
-	out.State, out.Fallbacks = r.entry().State, r.fallbacks
+	out.State, out.Fallbacks = r.readiness(), r.fallbacks
 	for _, t := range r.targets {
 		out.Standings = append(out.Standings, s.standing(t))
 	}

@@ -39,7 +39,7 @@ func (h *Head) Body(client, model []byte) Body {
 	if len(model) > 0 {
 		put(h.model, model)
 	}
-	if h.Most > 0 && h.MaxTokens == 0 && h.Kind != Embeddings {
+	if h.Most > 0 && h.MaxTokens == 0 && h.Kind.Generates() {
 		put(h.limit())
 	}
 	var b Body

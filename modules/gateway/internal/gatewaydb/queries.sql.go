@@ -14,6 +14,74 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+const aliases = `-- name: Aliases :many
+SELECT name, model, created_by, created_at FROM gateway.aliases WHERE organisation_id = $1 ORDER BY name
+`
+
+type AliasesRow struct {
+	Name      string
+	Model     string
+	CreatedBy string
+	CreatedAt time.Time
+}
+
+func (q *Queries) Aliases(ctx context.Context, organisationID uuid.UUID) ([]AliasesRow, error) {
+	rows, err := q.db.Query(ctx, aliases, organisationID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AliasesRow
+	for rows.Next() {
+		var i AliasesRow
+		if err := rows.Scan(
+			&i.Name,
+			&i.Model,
+			&i.CreatedBy,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const allAliases = `-- name: AllAliases :many
+SELECT organisation_id, name, model FROM gateway.aliases ORDER BY organisation_id, name
+`
+
+type AllAliasesRow struct {
+	OrganisationID uuid.UUID
+	Name           string
+	Model          string
+}
+
+// AllAliases is what the gateway answers to besides the models' own names, over
+// all organisations.
+func (q *Queries) AllAliases(ctx context.Context) ([]AllAliasesRow, error) {
+	rows, err := q.db.Query(ctx, allAliases)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AllAliasesRow
+	for rows.Next() {
+		var i AllAliasesRow
+		if err := rows.Scan(&i.OrganisationID, &i.Name, &i.Model); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const allEndpoints = `-- name: AllEndpoints :many
 SELECT id, organisation_id, name, model, base_url, key_sealed, private, state, checked_at FROM gateway.endpoints ORDER BY id
 `
@@ -169,6 +237,22 @@ func (q *Queries) CommitDurably(ctx context.Context) error {
 	return err
 }
 
+const deleteAlias = `-- name: DeleteAlias :one
+DELETE FROM gateway.aliases WHERE organisation_id = $1 AND name = $2 RETURNING model
+`
+
+type DeleteAliasParams struct {
+	OrganisationID uuid.UUID
+	Name           string
+}
+
+func (q *Queries) DeleteAlias(ctx context.Context, arg DeleteAliasParams) (string, error) {
+	row := q.db.QueryRow(ctx, deleteAlias, arg.OrganisationID, arg.Name)
+	var model string
+	err := row.Scan(&model)
+	return model, err
+}
+
 const deleteEndpoint = `-- name: DeleteEndpoint :one
 DELETE FROM gateway.endpoints WHERE organisation_id = $1 AND (id::text = $2::text OR name = $2::text) RETURNING id, name
 `
@@ -311,6 +395,27 @@ DELETE FROM gateway.replicas WHERE id = $1
 
 func (q *Queries) ForgetReplica(ctx context.Context, id uuid.UUID) error {
 	_, err := q.db.Exec(ctx, forgetReplica, id)
+	return err
+}
+
+const insertAlias = `-- name: InsertAlias :exec
+INSERT INTO gateway.aliases (organisation_id, name, model, created_by) VALUES ($1, $2, $3, $4)
+`
+
+type InsertAliasParams struct {
+	OrganisationID uuid.UUID
+	Name           string
+	Model          string
+	CreatedBy      string
+}
+
+func (q *Queries) InsertAlias(ctx context.Context, arg InsertAliasParams) error {
+	_, err := q.db.Exec(ctx, insertAlias,
+		arg.OrganisationID,
+		arg.Name,
+		arg.Model,
+		arg.CreatedBy,
+	)
 	return err
 }
 

@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
+)
+
+// modelEntry is a model as /v1/models lists it.
+type modelEntry struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"`
+	OwnedBy string `json:"owned_by"`
+	State   string `json:"state"`              // ready or sleeping; OpenAI has no such field
+	AliasOf string `json:"alias_of,omitempty"` // nor this: the model that answers
+}
+
+// entries returns the route by its own name and then by others.
+func (r *route) entries() []modelEntry {
+	own := modelEntry{ID: r.model, Object: "model", OwnedBy: "inventiv", State: r.readiness()}
+	list := []modelEntry{own}
+	for _, a := range r.aliases {
+		other := own
+		other.ID, other.AliasOf = a.name, r.model
+		list = append(list, other)
+	}
+	return list
+}
+
+// readiness says in a word whether the model can answer.
+func (r *route) readiness() string {
+	if len(r.targets) == 0 {
+		return "sleeping"
+	}
+	return "ready"
+}
+
+// listModels answers GET /v1/models, or one of them if id is not empty.
+func (s *Service) listModels(w http.ResponseWriter, c Caller, id, requestID string) {
+	has := s.shownTo(c, s.table.Load())
+	all := make([]modelEntry, 0, len(has))
+	for _, r := range has {
+		for _, e := range r.entries() {
+			if e.ID == id {
+				writeJSON(w, requestID, e)
+				return
+			}
+			all = append(all, e)
+		}
+	}
+	if id != "" {
+		noModel(has, id).Write(w, requestID)
+		return
+	}
+	writeJSON(w, requestID, map[string]any{"object": "list", "data": all})
+}
+
+// noModel says that a caller has no such model, and which it has.
+func noModel(routes []*route, model string) *openai.Error {
+	const shown = 20
+	var names []string
+	for _, r := range routes {
+		for _, e := range r.entries() {
+			names = append(names, e.ID)
+		}
+	}
+	if len(names) > shown {
+		names = append(names[:shown], "…")
+	}
+	has := "No model is served at the moment."
+	if len(names) > 0 {
+		has = "There are: " + strings.Join(names, ", ") + "."
+	}
+	return &openai.Error{
+		Status: http.StatusNotFound, Type: openai.InvalidRequest, Code: "model_not_found", Param: "model",
+		Message: fmt.Sprintf("The model %q does not exist here. %s", model, has),
+	}
+}
+
+func writeJSON(w http.ResponseWriter, requestID string, v any) {
+	body, err := json.Marshal(v)
+	if err != nil { // plain values always marshal
+		panic(err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Request-Id", requestID)
+	_, _ = w.Write(body) // a client that has left needs no answer
+}

@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
+)
+
+// surface is one of the ways in: a path whose requests are sent on. Of most of
+// them client and engine speak the same words, and the gateway passes them on.
+type surface struct {
+	kind openai.Kind // what the engine is asked
+	// speak returns a translator for one exchange; nil where none is needed.
+	speak func() dialect
+	// refuse answers with an error as clients there know it; nil for OpenAI's
+	// way.
+	refuse func(w http.ResponseWriter, e *openai.Error, requestID string)
+	// check refuses a request by its head; nil where there is nothing to check.
+	check func(h http.Header) *openai.Error
+}
+
+// dialect translates, for one exchange, between a client that speaks another
+// API and an engine that does not.
+type dialect interface {
+	// Request returns the body for the engine.
+	Request(client []byte) ([]byte, *openai.Error)
+	// Answer returns a whole answer of the engine in the client's words.
+	Answer(engine []byte) ([]byte, error)
+	// Events returns whole events of the engine's stream, [DONE] among them, in
+	// the client's words, good until the next call. There may be none to tell.
+	Events(engine []byte) ([]byte, error)
+	// Error returns the event that ends a stream with an error; nothing if it
+	// has ended with one already.
+	Error(e *openai.Error) []byte
+}
+
+// surfaces are the paths that requests are sent on from. Whatever else engines
+// serve is none of ours: sounds and pictures have no model in our catalogue.
+var surfaces = map[string]*surface{ //nolint:gochecknoglobals // a table
+	"/v1/chat/completions": {kind: openai.Chat},
+	"/v1/completions":      {kind: openai.Completions},
+	"/v1/embeddings":       {kind: openai.Embeddings},
+	"/v1/rerank":           {kind: openai.Rerank},
+	"/v1/score":            {kind: openai.Score},
+	"/v1/tokenize":         {kind: openai.Tokenize},
+	"/v1/detokenize":       {kind: openai.Detokenize},
+}
+
+// pathList names the paths for people.
+var pathList = strings.Join(slices.Sorted(maps.Keys(surfaces)), ", ")
+
+// enginePath returns the path of a kind of request at a server whose base URL
+// has this path. vLLM has some beside its /v1.
+func enginePath(base string, kind openai.Kind) string {
+	root, _ := strings.CutSuffix(base, "/v1")
+	switch kind {
+	case openai.Chat:
+		return base + "/chat/completions"
+	case openai.Completions:
+		return base + "/completions"
+	case openai.Embeddings:
+		return base + "/embeddings"
+	case openai.Rerank:
+		return base + "/rerank"
+	case openai.Score:
+		return base + "/score"
+	case openai.Tokenize:
+		return root + "/tokenize"
+	case openai.Detokenize:
+		return root + "/detokenize"
+	case openai.Foreign:
+	}
+	panic("no engine is asked for this kind")
+}
+
+// Refuse answers a request for a path below /v1 that is not looked at further,
+// in the shape that clients of the path know.
+func Refuse(w http.ResponseWriter, path string, e *openai.Error, requestID string) {
+	if at := surfaces[path]; at != nil && at.refuse != nil {
+		at.refuse(w, e, requestID)
+		return
+	}
+	e.Write(w, requestID)
+}
