@@ -52,6 +52,10 @@ var may = map[string][]string{
 	"modules/gateway/spool":    {"app/fault", "app/money"},
 	"modules/gateway/upstream": {},
 
+	// Translators between other APIs and chat completions.
+	"modules/gateway/anthropic": {"modules/gateway/chat", "modules/gateway/openai"},
+	"modules/gateway/chat":      {"modules/gateway/openai"},
+
 	// The node's side: no database, no web framework.
 	"modules/agent":      {"app/fault"},
 	"modules/agent/wire": {},

@@ -26,8 +26,9 @@ type exchange struct {
 	id      uuid.UUID
 	name    string // id as text
 	started time.Time
-	asked   time.Time       // when the request was sent on, the last time
-	heard   time.Time       // when the answer was whole, or a stream's first token came
+	asked   time.Time // when the request was sent on, the last time
+	heard   time.Time // when the answer was whole, or a stream's first token came
+	at      *surface
 	kind    openai.Kind     // what the engine is asked
 	speak   dialect         // nil: client and engine speak the same words
 	rename  *openai.Renamer // to the name that the client knows the model by; nil if that is its own
@@ -76,7 +77,7 @@ func (x *exchange) serve() *openai.Error {
 	if refused == nil {
 		return nil
 	}
-	if err := x.end(spool.Interrupted, refused.Status, x.code(refused)); err != nil {
+	if err := x.end(spool.Interrupted, x.status(refused), x.code(refused)); err != nil {
 		x.service.log.ErrorContext(x.r.Context(), "final usage record not written", "request", x.id, "err", err)
 	}
 	if x.r.Context().Err() != nil {

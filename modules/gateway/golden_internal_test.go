@@ -143,7 +143,11 @@ func exchangeOf(t *testing.T, b *bed, request string) string {
 	if res.Header.Get("X-Request-Id") == "" {
 		fmt.Fprintln(&out, "no X-Request-Id")
 	}
-	fmt.Fprintf(&out, "\n%s", text(t, res))
+	said := text(t, res)
+	if id := res.Header.Get("X-Request-Id"); id != "" {
+		said = strings.ReplaceAll(said, id, "REQUEST-ID")
+	}
+	fmt.Fprintf(&out, "\n%s", said)
 	return strings.TrimRight(out.String(), "\n") + "\n"
 }
 

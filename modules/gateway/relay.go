@@ -38,7 +38,7 @@ func (x *exchange) relay(res *upstream.Answer) *openai.Error {
 		}
 		events, bad := x.hear(events)
 		if bad != nil {
-			return x.broken(&out, stream, openai.ErrBadEvent)
+			return x.garbled(&out, stream, events)
 		}
 		if refused := x.pass(&out, stream, events); refused != nil || stream.Done {
 			if refused == nil && err == nil {
@@ -104,6 +104,15 @@ func (x *exchange) broken(out *streamWriter, stream *openai.Stream, err error) *
 		x.again = refused.Code == codeLost && stream.Deltas == 0
 	}
 	return x.tell(out, refused)
+}
+
+// garbled ends a stream that cannot be translated after some events.
+func (x *exchange) garbled(out *streamWriter, stream *openai.Stream, events []byte) *openai.Error {
+	if len(events) > 0 && out.write(events) != nil {
+		x.count(stream.Usage, stream.Known, stream.Deltas)
+		return x.gone()
+	}
+	return x.broken(out, stream, openai.ErrBadEvent)
 }
 
 // tell returns an error that can still be sent as an answer, and sends it as an

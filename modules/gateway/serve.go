@@ -92,6 +92,10 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uui
 	if at.speak != nil {
 		x.speak = at.speak()
 	}
+	if at.idHeader != "" {
+		w.Header()[at.idHeader] = []string{x.name}
+	}
+	x.at = at
 	if refused := x.serve(); refused != nil {
 		s.metrics.refused(x.code(refused))
 		Refuse(w, r.URL.Path, refused, x.name)

@@ -61,3 +61,11 @@ func (x *exchange) unserved(e *openai.Error) *openai.Error {
 		Message: "The model's server does not serve this: it answered “" + e.Message + "” to " + enginePath("/v1", x.kind) + ".",
 	}
 }
+
+// status returns the status that the client is sent with an error.
+func (x *exchange) status(e *openai.Error) int {
+	if x.at.status != nil {
+		return x.at.status(e.Status)
+	}
+	return e.Status
+}

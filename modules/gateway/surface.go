@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/anthropic"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
@@ -18,6 +19,10 @@ type surface struct {
 	// refuse answers with an error as clients there know it; nil for OpenAI's
 	// way.
 	refuse func(w http.ResponseWriter, e *openai.Error, requestID string)
+	// status returns what an error's status becomes there; nil for the same.
+	status func(int) int
+	// idHeader is a header that carries the request's id besides our own.
+	idHeader string
 	// check refuses a request by its head; nil where there is nothing to check.
 	check func(h http.Header) *openai.Error
 }
@@ -30,7 +35,8 @@ type dialect interface {
 	// Answer returns a whole answer of the engine in the client's words.
 	Answer(engine []byte) ([]byte, error)
 	// Events returns whole events of the engine's stream, [DONE] among them, in
-	// the client's words, good until the next call. There may be none to tell.
+	// the client's words, good until the next call. There may be none to tell;
+	// with an error come those before it.
 	Events(engine []byte) ([]byte, error)
 	// Error returns the event that ends a stream with an error; nothing if it
 	// has ended with one already.
@@ -47,6 +53,14 @@ var surfaces = map[string]*surface{ //nolint:gochecknoglobals // a table
 	"/v1/score":            {kind: openai.Score},
 	"/v1/tokenize":         {kind: openai.Tokenize},
 	"/v1/detokenize":       {kind: openai.Detokenize},
+	"/v1/messages": {
+		kind: openai.Chat, speak: func() dialect { return new(anthropic.Messages) },
+		refuse: anthropic.WriteError, status: anthropic.Status, idHeader: "Request-Id", check: anthropic.CheckVersion,
+	},
+	"/v1/messages/count_tokens": {
+		kind: openai.Tokenize, speak: func() dialect { return anthropic.Count{} },
+		refuse: anthropic.WriteError, status: anthropic.Status, idHeader: "Request-Id", check: anthropic.CheckVersion,
+	},
 }
 
 // pathList names the paths for people.
