@@ -55,6 +55,7 @@ var may = map[string][]string{
 	// Translators between other APIs and chat completions.
 	"modules/gateway/anthropic": {"modules/gateway/chat", "modules/gateway/openai"},
 	"modules/gateway/chat":      {"modules/gateway/openai"},
+	"modules/gateway/responses": {"modules/gateway/chat", "modules/gateway/openai"},
 
 	// The node's side: no database, no web framework.
 	"modules/agent":      {"app/fault"},

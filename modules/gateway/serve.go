@@ -90,7 +90,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uui
 	x.control = http.NewResponseController(w)
 	x.service, x.w, x.r, x.caller, x.id, x.name, x.started, x.kind = s, w, r, c, id, id.String(), time.Now(), at.kind
 	if at.speak != nil {
-		x.speak = at.speak()
+		x.speak = at.speak(x.name)
 	}
 	if at.idHeader != "" {
 		w.Header()[at.idHeader] = []string{x.name}

@@ -8,14 +8,16 @@ import (
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/anthropic"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/responses"
 )
 
 // surface is one of the ways in: a path whose requests are sent on. Of most of
 // them client and engine speak the same words, and the gateway passes them on.
 type surface struct {
 	kind openai.Kind // what the engine is asked
-	// speak returns a translator for one exchange; nil where none is needed.
-	speak func() dialect
+	// speak returns a translator for the exchange with an id; nil where none is
+	// needed.
+	speak func(id string) dialect
 	// refuse answers with an error as clients there know it; nil for OpenAI's
 	// way.
 	refuse func(w http.ResponseWriter, e *openai.Error, requestID string)
@@ -53,12 +55,13 @@ var surfaces = map[string]*surface{ //nolint:gochecknoglobals // a table
 	"/v1/score":            {kind: openai.Score},
 	"/v1/tokenize":         {kind: openai.Tokenize},
 	"/v1/detokenize":       {kind: openai.Detokenize},
+	"/v1/responses":        {kind: openai.Chat, speak: func(id string) dialect { return &responses.Responses{ID: id} }},
 	"/v1/messages": {
-		kind: openai.Chat, speak: func() dialect { return new(anthropic.Messages) },
+		kind: openai.Chat, speak: func(id string) dialect { return &anthropic.Messages{ID: id} },
 		refuse: anthropic.WriteError, status: anthropic.Status, idHeader: "Request-Id", check: anthropic.CheckVersion,
 	},
 	"/v1/messages/count_tokens": {
-		kind: openai.Tokenize, speak: func() dialect { return anthropic.Count{} },
+		kind: openai.Tokenize, speak: func(string) dialect { return anthropic.Count{} },
 		refuse: anthropic.WriteError, status: anthropic.Status, idHeader: "Request-Id", check: anthropic.CheckVersion,
 	},
 }

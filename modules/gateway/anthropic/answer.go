@@ -52,8 +52,8 @@ type toolUseBlock struct {
 	Input json.RawMessage `json:"input"`
 }
 
-func newAnswer(a *chat.Answer) answer {
-	return answer{ID: "msg_" + strings.TrimPrefix(a.ID, "chatcmpl-"), Type: "message", Role: "assistant", Model: a.Model, Content: []any{}}
+func (m *Messages) begun(a *chat.Answer) answer {
+	return answer{ID: "msg_" + m.ID, Type: "message", Role: "assistant", Model: a.Model, Content: []any{}}
 }
 
 // Answer returns a whole answer as a message.
@@ -62,7 +62,7 @@ func (m *Messages) Answer(engine []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says enough
 	}
-	said, out := &a.Choices[0].Message, newAnswer(a)
+	said, out := &a.Choices[0].Message, m.begun(a)
 	if thought := said.Reasoning(); thought != "" && m.thinks {
 		out.Content = append(out.Content, thinkingBlock{Type: "thinking", Thinking: thought})
 	}

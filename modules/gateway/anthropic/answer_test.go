@@ -16,7 +16,7 @@ import (
 // thinking returns a translator whose client wants to see the reasoning, or not.
 func thinking(t testing.TB, shown bool) *anthropic.Messages {
 	t.Helper()
-	m, more := new(anthropic.Messages), ""
+	m, more := &anthropic.Messages{ID: "7"}, ""
 	if shown {
 		more = `,"thinking":{"type":"enabled","budget_tokens":1024}`
 	}

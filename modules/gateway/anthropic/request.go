@@ -54,8 +54,10 @@ type toolChoice struct {
 	DisableParallel *bool  `json:"disable_parallel_tool_use"`
 }
 
-// Messages translates one exchange of POST /v1/messages. Its zero value is ready.
+// Messages translates one exchange of POST /v1/messages.
 type Messages struct {
+	ID string // of the exchange; of the message, too
+
 	thinks bool // the client wants to see the model's reasoning
 	stream stream
 }

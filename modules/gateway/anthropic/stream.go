@@ -52,6 +52,11 @@ func (m *Messages) Events(engine []byte) ([]byte, error) {
 			s.fail("api_error", text)
 			continue
 		}
+		if !s.begun {
+			s.begun = true
+			s.event("message_start", messageStart{"message_start", m.begun(c)})
+			s.event("ping", ping{"ping"})
+		}
 		if err := s.chunk(c, m.thinks); err != nil {
 			return s.out, err
 		}
@@ -79,11 +84,6 @@ func (s *stream) event(name string, v any) { s.out = chat.AppendEvent(s.out, nam
 func (s *stream) chunk(c *chat.Answer, thinks bool) error {
 	if c.Usage != nil {
 		s.usage = usageOf(c.Usage)
-	}
-	if !s.begun {
-		s.begun = true
-		s.event("message_start", messageStart{"message_start", newAnswer(c)})
-		s.event("ping", ping{"ping"})
 	}
 	for i := range c.Choices {
 		choice := &c.Choices[i]
