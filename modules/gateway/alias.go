@@ -145,6 +145,19 @@ func (x *exchange) aliased(t *table) *route {
 	if a == nil {
 		return nil
 	}
-	x.rename = openai.NewRenamer(a.name)
+	if x.words == nil {
+		x.words = new(words)
+	}
+	x.words.rename = openai.NewRenamer(a.name)
 	return a.route
+}
+
+// byAlias reports whether the answer is to carry an alias.
+func (x *exchange) byAlias() bool { return x.words != nil && x.words.rename != nil }
+
+// unalias lets the answer carry the name of the model that answers.
+func (x *exchange) unalias() {
+	if x.words != nil {
+		x.words.rename = nil
+	}
 }

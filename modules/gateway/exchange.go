@@ -28,10 +28,7 @@ type exchange struct {
 	started time.Time
 	asked   time.Time // when the request was sent on, the last time
 	heard   time.Time // when the answer was whole, or a stream's first token came
-	at      *surface
-	kind    openai.Kind     // what the engine is asked
-	speak   dialect         // nil: client and engine speak the same words
-	rename  *openai.Renamer // to the name that the client knows the model by; nil if that is its own
+	words   *words    // nil: client and engine speak the same
 
 	held   int64 // bytes of memory set aside
 	spaces [3]*[]byte
@@ -42,11 +39,12 @@ type exchange struct {
 	wanted *route // to the model that was asked for
 	let    *pass  // through the limits; nil without any
 	record spool.Record
-	to     *target // that has the request, or had it last
-	begun  bool    // the client was sent something
-	ended  bool    // the final record is written
-	again  bool    // the server did not take the request: another one may be asked
-	theirs bool    // the error is the server's own
+	to     *target     // that has the request, or had it last
+	kind   openai.Kind // what the engine is asked
+	begun  bool        // the client was sent something
+	ended  bool        // the final record is written
+	again  bool        // the server did not take the request: another one may be asked
+	theirs bool        // the error is the server's own
 
 	noted   time.Time // of the last checkpoint; zero: none yet
 	notedAt int64     // deltas at that time
@@ -77,7 +75,7 @@ func (x *exchange) serve() *openai.Error {
 	if refused == nil {
 		return nil
 	}
-	if err := x.end(spool.Interrupted, x.status(refused), x.code(refused)); err != nil {
+	if err := x.end(spool.Interrupted, x.status(refused.Status), x.code(refused)); err != nil {
 		x.service.log.ErrorContext(x.r.Context(), "final usage record not written", "request", x.id, "err", err)
 	}
 	if x.r.Context().Err() != nil {
@@ -93,7 +91,7 @@ func (x *exchange) accept() (*route, *target, *openai.Error) {
 	if refused != nil {
 		return nil, nil, refused
 	}
-	if x.speak != nil {
+	if x.words != nil {
 		if body, refused = x.translate(body); refused != nil {
 			return nil, nil, refused
 		}

@@ -151,8 +151,8 @@ func (x *exchange) fallBack(tried *route) *target {
 func (x *exchange) nameFor(way *route) []byte {
 	switch {
 	case way != x.wanted:
-		x.rename = nil
-	case x.rename == nil:
+		x.unalias()
+	case !x.byAlias():
 		return nil
 	}
 	return way.quoted

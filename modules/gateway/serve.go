@@ -90,12 +90,11 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uui
 	x.control = http.NewResponseController(w)
 	x.service, x.w, x.r, x.caller, x.id, x.name, x.started, x.kind = s, w, r, c, id, id.String(), time.Now(), at.kind
 	if at.speak != nil {
-		x.speak = at.speak(x.name)
+		x.words = &words{dialect: at.speak(x.name), status: at.status}
 	}
 	if at.idHeader != "" {
 		w.Header()[at.idHeader] = []string{x.name}
 	}
-	x.at = at
 	if refused := x.serve(); refused != nil {
 		s.metrics.refused(x.code(refused))
 		Refuse(w, r.URL.Path, refused, x.name)

@@ -6,6 +6,13 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
+// words is what is between a client and an engine that do not speak the same.
+type words struct {
+	dialect dialect         // nil: they differ in the model's name alone
+	rename  *openai.Renamer // to the name that the client knows the model by; nil if that is its own
+	status  func(int) int   // what an error's status becomes; nil for the same
+}
+
 // decoded is how many times the size of a body its translation takes, about.
 const decoded = 4
 
@@ -17,37 +24,53 @@ func (x *exchange) translate(body []byte) ([]byte, *openai.Error) {
 	if !x.hold(decoded * int64(len(body))) {
 		return nil, busy()
 	}
-	return x.speak.Request(body)
+	return x.words.dialect.Request(body)
 }
 
 // hear returns events of the engine as the client is to have them.
 func (x *exchange) hear(events []byte) ([]byte, error) {
-	if x.rename != nil {
-		events = x.rename.Events(events)
+	w := x.words
+	if w == nil || len(events) == 0 {
+		return events, nil
 	}
-	if x.speak != nil && len(events) > 0 {
-		return x.speak.Events(events) //nolint:wrapcheck // only its being there counts
+	if w.rename != nil {
+		events = w.rename.Events(events)
+	}
+	if w.dialect != nil {
+		return w.dialect.Events(events) //nolint:wrapcheck // only its being there counts
 	}
 	return events, nil
 }
 
 // hearAnswer does the same with a whole answer.
 func (x *exchange) hearAnswer(answer []byte) ([]byte, error) {
-	if x.rename != nil {
-		answer = x.rename.Answer(answer)
+	w := x.words
+	if w == nil {
+		return answer, nil
 	}
-	if x.speak != nil {
-		return x.speak.Answer(answer) //nolint:wrapcheck // only its being there counts
+	if w.rename != nil {
+		answer = w.rename.Answer(answer)
+	}
+	if w.dialect != nil {
+		return w.dialect.Answer(answer) //nolint:wrapcheck // only its being there counts
 	}
 	return answer, nil
 }
 
 // ending returns the event that tells the client of an error in a stream.
 func (x *exchange) ending(e *openai.Error) []byte {
-	if x.speak != nil {
-		return x.speak.Error(e)
+	if x.words != nil && x.words.dialect != nil {
+		return x.words.dialect.Error(e)
 	}
 	return e.Event()
+}
+
+// status returns the status that the client is sent for an error's.
+func (x *exchange) status(openAIs int) int {
+	if x.words != nil && x.words.status != nil {
+		return x.words.status(openAIs)
+	}
+	return openAIs
 }
 
 // unserved says so where an engine has no such path: of those beside chat,
@@ -60,12 +83,4 @@ func (x *exchange) unserved(e *openai.Error) *openai.Error {
 		Status: http.StatusNotFound, Type: openai.InvalidRequest, Code: "not_served_by_engine",
 		Message: "The model's server does not serve this: it answered “" + e.Message + "” to " + enginePath("/v1", x.kind) + ".",
 	}
-}
-
-// status returns the status that the client is sent with an error.
-func (x *exchange) status(e *openai.Error) int {
-	if x.at.status != nil {
-		return x.at.status(e.Status)
-	}
-	return e.Status
 }
