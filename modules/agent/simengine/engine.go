@@ -1,5 +1,6 @@
-// Package simengine is a simulated engine with vLLM's HTTP surface: chat,
-// completions, embeddings, models, health and metrics. It runs no model. It
+// Package simengine is a simulated engine with vLLM's HTTP surface: chat with
+// tools, structured answers and reasoning, completions, embeddings, rerank,
+// score, tokenize, models, health and metrics. It runs no model. It
 // says so in every answer, in the header x-inventiv-engine and in the system
 // fingerprint, so that nobody takes its words for a model's.
 //
@@ -55,6 +56,10 @@ func New(spec wire.SimSpec, model string) *Engine {
 	e.mux.HandleFunc("POST /v1/chat/completions", e.inference(chat))
 	e.mux.HandleFunc("POST /v1/completions", e.inference(completion))
 	e.mux.HandleFunc("POST /v1/embeddings", e.inference(embedding))
+	e.mux.HandleFunc("POST /v1/rerank", e.inference(rerank))
+	e.mux.HandleFunc("POST /v1/score", e.inference(score))
+	e.mux.HandleFunc("POST /tokenize", e.inference(tokenize))
+	e.mux.HandleFunc("POST /detokenize", e.inference(detokenize))
 	return e
 }
 
@@ -102,9 +107,13 @@ const (
 	chat kind = iota
 	completion
 	embedding
+	rerank
+	score
+	tokenize
+	detokenize
 )
 
-// inference does what all three have in common: the engine is loaded, the
+// inference does what all of them have in common: the engine is loaded, the
 // request is for its model, a slot is free, and a fault may strike.
 func (e *Engine) inference(k kind) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -3,8 +3,6 @@ package simengine
 import (
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
-	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -13,95 +11,6 @@ import (
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/agent/wire"
 )
-
-// request is what the simulator reads of a request's body.
-type request struct {
-	Model         string          `json:"model"`
-	Messages      []message       `json:"messages"`
-	Prompt        json.RawMessage `json:"prompt"`
-	Input         json.RawMessage `json:"input"`
-	Stream        bool            `json:"stream"`
-	StreamOptions struct {
-		IncludeUsage bool `json:"include_usage"`
-	} `json:"stream_options"`
-	MaxTokens           *int            `json:"max_tokens"`
-	MaxCompletionTokens *int            `json:"max_completion_tokens"`
-	N                   int             `json:"n"`
-	Stop                json.RawMessage `json:"stop"`
-	EncodingFormat      string          `json:"encoding_format"`
-}
-
-type message struct {
-	Role    string          `json:"role"`
-	Content json.RawMessage `json:"content"`
-}
-
-// words returns the text of a JSON string, of a list of them, or of a message's
-// list of parts.
-func words(raw json.RawMessage) []string {
-	var one string
-	if json.Unmarshal(raw, &one) == nil {
-		return []string{one}
-	}
-	var many []string
-	if json.Unmarshal(raw, &many) == nil {
-		return many
-	}
-	var parts []struct {
-		Text string `json:"text"`
-	}
-	if json.Unmarshal(raw, &parts) != nil {
-		return nil
-	}
-	for _, p := range parts {
-		many = append(many, p.Text)
-	}
-	return many
-}
-
-// prompt returns the text that was asked, and its length in simulated tokens:
-// one for every four bytes, as English has on average.
-func (q *request) prompt(k kind) (asked string, tokens int) {
-	var all []string
-	switch k {
-	case chat:
-		for _, m := range q.Messages {
-			all = append(all, words(m.Content)...)
-			if m.Role == "user" {
-				asked = strings.Join(words(m.Content), " ")
-			}
-		}
-	case completion:
-		all = words(q.Prompt)
-		asked = strings.Join(all, " ")
-	case embedding:
-		all = words(q.Input)
-	}
-	for _, s := range all {
-		tokens += len(s)/4 + 1
-	}
-	return asked, tokens
-}
-
-// reply is what the simulator says, in tokens: it repeats the question in short
-// and tells what it is.
-func reply(asked string, limit int) (tokens []string, finish string) {
-	asked = strings.Join(strings.Fields(asked), " ")
-	if r := []rune(asked); len(r) > 120 {
-		asked = string(r[:120]) + "…"
-	}
-	text := "This is Inventiv's simulated engine: no model runs here. "
-	if asked != "" {
-		text += "You said: “" + asked + "”. "
-	}
-	text += "A real engine would answer that. Everything around it is real: this text came through the gateway and the tunnel, " +
-		"token by token, and it is metered and priced."
-	fields := strings.SplitAfter(text, " ")
-	if len(fields) > limit {
-		return fields[:limit], "length"
-	}
-	return fields, "stop"
-}
 
 // usage counts tokens as vLLM reports them.
 type usage struct {
@@ -113,6 +22,15 @@ type usage struct {
 // serve answers an inference request that has a slot.
 func (e *Engine) serve(w http.ResponseWriter, r *http.Request, k kind, q *request, fault wire.SimFault) {
 	asked, prompt := q.prompt(k)
+	switch k {
+	case tokenize:
+		e.tokenize(w, q, prompt)
+		return
+	case detokenize:
+		e.detokenize(w, q)
+		return
+	case chat, completion, embedding, rerank, score:
+	}
 	if prompt == 0 {
 		refuse(w, http.StatusBadRequest, "BadRequestError", "messages", "There is nothing to answer.")
 		return
@@ -129,32 +47,27 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, k kind, q *reques
 		}
 	}
 	e.metrics.prompt.Add(int64(prompt))
-	if k == embedding {
+	switch k {
+	case embedding:
 		e.embed(w, q, prompt)
 		return
+	case rerank:
+		e.rerank(w, q, prompt)
+		return
+	case score:
+		e.score(w, q, prompt)
+		return
+	case chat, completion, tokenize, detokenize:
 	}
-	tokens, finish := reply(asked, max(limit, 1))
-	tokens, finish = stopAt(tokens, finish, q.Stop)
-	g := &generation{e: e, w: w, r: r, kind: k, q: q, fault: fault, prompt: prompt, n: min(max(q.N, 1), 16), id: "sim-" + uuid.NewString()}
+	g := &generation{
+		e: e, w: w, r: r, kind: k, q: q, fault: fault, prompt: prompt, n: min(max(q.N, 1), 16), id: "sim-" + uuid.NewString(),
+		said: q.reply(k, asked, max(limit, 1)),
+	}
 	if q.Stream {
-		g.stream(tokens, finish)
+		g.stream()
 	} else {
-		g.whole(tokens, finish)
+		g.whole()
 	}
-}
-
-// stopAt ends the answer before the first stop word.
-func stopAt(tokens []string, finish string, raw json.RawMessage) ([]string, string) {
-	for _, stop := range words(raw) {
-		if stop == "" {
-			continue
-		}
-		text := strings.Join(tokens, "")
-		if before, _, ok := strings.Cut(text, stop); ok {
-			tokens, finish = strings.SplitAfter(before, " "), "stop"
-		}
-	}
-	return tokens, finish
 }
 
 // generation is one answer in the making.
@@ -168,6 +81,7 @@ type generation struct {
 	prompt int
 	n      int
 	id     string
+	said   said
 }
 
 // pace waits until token i is due and reports false when the client left. A
@@ -201,22 +115,21 @@ func (g *generation) pace(i int, begun time.Time) bool {
 	}
 }
 
-func (g *generation) whole(tokens []string, finish string) {
-	begun := time.Now()
+func (g *generation) whole() {
+	begun, tokens := time.Now(), g.said.tokens
 	for i := range tokens {
 		if !g.pace(i, begun) {
 			return
 		}
 		g.e.metrics.generated.Add(int64(g.n))
 	}
-	text := strings.Join(tokens, "")
 	var choices []any
 	for i := range g.n {
-		c := map[string]any{"index": i, "finish_reason": finish, "logprobs": nil}
+		c := map[string]any{"index": i, "finish_reason": g.said.finish, "stop_reason": g.said.stop, "logprobs": nil}
 		if g.kind == chat {
-			c["message"] = map[string]any{"role": "assistant", "content": text}
+			c["message"] = g.said.message()
 		} else {
-			c["text"] = text
+			c["text"] = strings.Join(tokens, "")
 		}
 		choices = append(choices, c)
 	}
@@ -230,8 +143,8 @@ func (g *generation) whole(tokens []string, finish string) {
 	answer(g.w, body)
 }
 
-func (g *generation) stream(tokens []string, finish string) {
-	begun := time.Now()
+func (g *generation) stream() {
+	begun, tokens := time.Now(), g.said.tokens
 	flush := http.NewResponseController(g.w)
 	g.w.Header().Set("Content-Type", "text/event-stream")
 	send := func(choices []any, u *usage) bool {
@@ -246,12 +159,12 @@ func (g *generation) stream(tokens []string, finish string) {
 		_, err = fmt.Fprintf(g.w, "data: %s\n\n", raw)
 		return err == nil && flush.Flush() == nil
 	}
-	for i, token := range tokens {
+	for i := range tokens {
 		if !g.pace(i, begun) {
 			return
 		}
 		for c := range g.n {
-			if !send([]any{g.delta(c, token, i == 0, nil)}, nil) {
+			if !send([]any{g.delta(c, i, nil)}, nil) {
 				return
 			}
 		}
@@ -261,7 +174,7 @@ func (g *generation) stream(tokens []string, finish string) {
 		return
 	}
 	for c := range g.n {
-		if !send([]any{g.delta(c, "", false, finish)}, nil) {
+		if !send([]any{g.delta(c, len(tokens), g.said.finish)}, nil) {
 			return
 		}
 	}
@@ -275,19 +188,21 @@ func (g *generation) stream(tokens []string, finish string) {
 	_ = flush.Flush()                          // likewise
 }
 
-// delta is one piece of a streamed answer.
-func (g *generation) delta(index int, token string, first bool, finish any) map[string]any {
-	if g.kind == completion {
-		return map[string]any{"index": index, "text": token, "finish_reason": finish, "logprobs": nil}
+// delta is one piece of a streamed answer: token i, or the end after the last.
+func (g *generation) delta(index, i int, finish any) map[string]any {
+	c := map[string]any{"index": index, "finish_reason": finish, "logprobs": nil}
+	if finish != nil {
+		c["stop_reason"] = g.said.stop
 	}
-	d := map[string]any{}
-	if finish == nil {
-		d["content"] = token
+	switch {
+	case g.kind == chat:
+		c["delta"] = g.said.delta(i)
+	case finish == nil:
+		c["text"] = g.said.tokens[i]
+	default:
+		c["text"] = ""
 	}
-	if first {
-		d["role"] = "assistant"
-	}
-	return map[string]any{"index": index, "delta": d, "finish_reason": finish, "logprobs": nil}
+	return c
 }
 
 // frame is what all objects of an answer share.
@@ -305,29 +220,4 @@ func (g *generation) frame(choices []any) map[string]any {
 func (g *generation) usage(tokens int) usage {
 	c := tokens * g.n
 	return usage{PromptTokens: g.prompt, CompletionTokens: c, TotalTokens: g.prompt + c}
-}
-
-const dimensions = 64
-
-// embed answers with a unit vector that depends on the text alone.
-func (e *Engine) embed(w http.ResponseWriter, q *request, prompt int) {
-	var data []any
-	for i, text := range words(q.Input) {
-		vector := make([]float64, dimensions)
-		length := 0.0
-		for d := range vector {
-			h := fnv.New64a()
-			_, _ = fmt.Fprintf(h, "%d %s", d, text) // a hash takes anything
-			vector[d] = float64(h.Sum64()%2_000_001)/1e6 - 1
-			length += vector[d] * vector[d]
-		}
-		for d := range vector {
-			vector[d] /= math.Sqrt(length)
-		}
-		data = append(data, map[string]any{"object": "embedding", "index": i, "embedding": encode(vector, q.EncodingFormat)})
-	}
-	answer(w, map[string]any{
-		"id": "sim-" + uuid.NewString(), "object": "list", "model": e.model, "data": data,
-		"usage": map[string]any{"prompt_tokens": prompt, "total_tokens": prompt},
-	})
 }

@@ -1,10 +1,7 @@
 package simengine
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"fmt"
-	"math"
 	"net/http"
 	"sync/atomic"
 )
@@ -30,17 +27,4 @@ func (e *Engine) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	} {
 		_, _ = fmt.Fprintf(w, "# HELP %[1]s %[2]s\n# TYPE %[1]s %[3]s\n%[1]s{model_name=%[4]q} %[5]g\n", m.name, m.help, m.kind, e.model, m.value)
 	}
-}
-
-// encode writes a vector as the client wants it: numbers, or base64 of
-// little-endian 32-bit floats, which OpenAI's SDKs ask for by default.
-func encode(vector []float64, format string) any {
-	if format != "base64" {
-		return vector
-	}
-	raw := make([]byte, 0, 4*len(vector))
-	for _, v := range vector {
-		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(v)))
-	}
-	return base64.StdEncoding.EncodeToString(raw)
 }
