@@ -198,7 +198,7 @@ func TestWriteError_asTheirClientsKnowThem(t *testing.T) {
 
 func TestCheckVersion(t *testing.T) {
 	t.Parallel()
-	for version, ok := range map[string]bool{"": true, "2023-06-01": true, "2023-01-01": false, "latest": false} {
+	for version, ok := range map[string]bool{"": true, "2023-06-01": true, "2026-10-21": true, "2023-01-01": false, "latest": false} {
 		h := map[string][]string{}
 		if version != "" {
 			h["Anthropic-Version"] = []string{version}

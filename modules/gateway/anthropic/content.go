@@ -60,14 +60,19 @@ func systemText(raw json.RawMessage) (string, *openai.Error) {
 	if refused != nil {
 		return "", refused
 	}
-	var texts []string
+	return texts(list, "system")
+}
+
+// texts joins blocks that must be texts.
+func texts(list []block, param string) (string, *openai.Error) {
+	all := make([]string, len(list))
 	for i, b := range list {
 		if b.Type != "text" {
-			return "", chat.Invalid(at("system", i), at("system", i)+" must be a text.")
+			return "", chat.Invalid(at(param, i), at(param, i)+" must be a text.")
 		}
-		texts = append(texts, b.Text)
+		all[i] = b.Text
 	}
-	return strings.Join(texts, "\n"), nil
+	return strings.Join(all, "\n"), nil
 }
 
 // translate returns the messages that a turn becomes: a user's results of tools
@@ -82,8 +87,11 @@ func (m *message) translate(param string) ([]chat.Message, *openai.Error) {
 		return user(list, param+".content")
 	case "assistant":
 		return assistant(list, param+".content")
+	case "system":
+		text, refused := texts(list, param+".content")
+		return []chat.Message{{Role: "system", Content: text}}, refused
 	}
-	return nil, chat.Invalid(param+".role", param+".role must be user or assistant; a system prompt goes into system.")
+	return nil, chat.Invalid(param+".role", param+".role must be user, assistant or system.")
 }
 
 func user(list []block, param string) ([]chat.Message, *openai.Error) {

@@ -1,6 +1,6 @@
-// Package anthropic translates between Anthropic's Messages API, version
-// 2023-06-01, and chat completions, which every engine speaks. It opens no
-// connection and knows no database.
+// Package anthropic translates between Anthropic's Messages API, versions
+// 2023-06-01 and 2026-10-21, and chat completions, which every engine speaks. It
+// opens no connection and knows no database.
 //
 // What both have is translated: system prompts, texts, pictures in Base64, tools
 // with their uses and results, thinking, structured answers, stop sequences,

@@ -68,14 +68,13 @@ func WriteError(w http.ResponseWriter, e *openai.Error, requestID string) {
 	_, _ = w.Write(body) // a client that has left needs no answer
 }
 
-// version is the version of the API that is spoken here.
-const version = "2023-06-01"
-
-// CheckVersion refuses a request that asks for another version of the API.
+// CheckVersion refuses a request that asks for a version of the API that is not
+// spoken here. The two that are differ in what they refuse: the later one takes
+// no temperature, which the models served here do have.
 func CheckVersion(h http.Header) *openai.Error {
 	for _, asked := range h["Anthropic-Version"] {
-		if asked != version {
-			return chat.Unsupported("anthropic-version", "anthropic-version: only "+version+" is spoken here.")
+		if asked != "2023-06-01" && asked != "2026-10-21" {
+			return chat.Unsupported("anthropic-version", "anthropic-version: 2023-06-01 and 2026-10-21 are spoken here.")
 		}
 	}
 	return nil

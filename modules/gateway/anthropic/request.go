@@ -21,7 +21,8 @@ type request struct {
 	Tools         []tool          `json:"tools"`
 	ToolChoice    *toolChoice     `json:"tool_choice"`
 	Thinking      *struct {
-		Type string `json:"type"`
+		Type    string `json:"type"`
+		Display string `json:"display"`
 	} `json:"thinking"`
 	Metadata struct {
 		UserID string `json:"user_id"`
@@ -76,7 +77,7 @@ func (m *Messages) Request(client []byte) ([]byte, *openai.Error) {
 	if refused != nil {
 		return nil, refused
 	}
-	m.thinks = r.Thinking != nil && r.Thinking.Type != "disabled"
+	m.thinks = r.Thinking != nil && r.Thinking.Type != "disabled" && r.Thinking.Display != "omitted"
 	out.MaxTokens, out.Temperature, out.TopP, out.TopK = r.MaxTokens, r.Temperature, r.TopP, r.TopK
 	out.Stop, out.User, out.ReasoningEffort = r.StopSequences, r.Metadata.UserID, effort(r.OutputConfig.Effort)
 	if f := r.OutputConfig.Format; f != nil {

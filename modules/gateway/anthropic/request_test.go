@@ -64,6 +64,10 @@ func TestRequest_becomesAChat(t *testing.T) {
 			`"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"{"}]`,
 			`"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"{"}],"max_tokens":9,"continue_final_message":true,"add_generation_prompt":false`,
 		},
+		"a system's turn": {
+			`"messages":[{"role":"user","content":"hi"},{"role":"system","content":"Now."}]`,
+			`"messages":[{"role":"user","content":"hi"},{"role":"system","content":"Now."}],"max_tokens":9`,
+		},
 		"an empty turn": {`"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[]}]`, hi + `,"max_tokens":9`},
 		"a schema": {
 			hi + `,"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}`,
@@ -89,7 +93,8 @@ func TestRequest_refusesWhatCannotBeTranslated(t *testing.T) {
 		"nothing said":        {body(`"messages":[{"role":"assistant","content":[]}]`), "invalid_value", "messages"},
 		"messages a string":   {body(`"messages":"hi"`), "invalid_value", "messages"},
 		"a message a number":  {body(`"messages":[1]`), "invalid_value", "messages"},
-		"role":                {body(`"messages":[{"role":"system","content":"x"}]`), "invalid_value", "messages.0.role"},
+		"role":                {body(`"messages":[{"role":"robot","content":"x"}]`), "invalid_value", "messages.0.role"},
+		"a system's picture":  {body(`"messages":[{"role":"system","content":[{"type":"image"}]}]`), "invalid_value", "messages.0.content.0"},
 		"no content":          {body(`"messages":[{"role":"user"}]`), "invalid_value", "messages.0.content"},
 		"content a number":    {body(`"messages":[{"role":"user","content":1}]`), "invalid_value", "messages.0.content"},
 		"system a number":     {body(hi + `,"system":1`), "invalid_value", "system"},
