@@ -1,5 +1,5 @@
 #!/bin/bash
-# Uses a demo of its own as people and programs do: the official OpenAI SDKs for
+# Uses a demo of its own as people and programs do: OpenAI's and Anthropic's SDKs for
 # JavaScript and Go, and a real browser. Ends with 0 only when all of it passed.
 set -uo pipefail
 . "$(dirname "$0")/demo.sh"
@@ -16,7 +16,7 @@ echo "First token $first_token_ms ms after the start."
 E2E_UNKNOWN_KEY=$(node unknown-key.mjs) || exit 1
 export E2E_UNKNOWN_KEY
 failed=0
-node --test --test-concurrency=1 sdk.test.mjs browser.test.mjs || failed=1
+node --test --test-concurrency=1 sdk.test.mjs responses.test.mjs anthropic.test.mjs browser.test.mjs || failed=1
 go test -C gosdk -count=1 ./... || failed=1
 stop_demo || { echo "serve did not stop in order:" >&2; tail -n 5 "$log" >&2; failed=1; }
 exit $failed
