@@ -40,8 +40,8 @@ func (x *exchange) relay(res *upstream.Answer) *openai.Error {
 		if bad != nil {
 			return x.garbled(&out, stream, events)
 		}
-		if refused := x.pass(&out, stream, events); refused != nil || stream.Done {
-			if refused == nil && err == nil {
+		if refused := x.pass(&out, stream, events); refused != nil || stream.Done || out.err != nil {
+			if refused == nil && err == nil && out.err == nil {
 				res.SetPatience(drainTime)
 				_, _ = stream.Next(res) // to its end, so that the connection can be used again
 			}
@@ -84,7 +84,7 @@ func (x *exchange) pass(out *streamWriter, stream *openai.Stream, events []byte)
 	if !x.begun {
 		x.release() // nobody is asked again: the request is not needed any more
 	}
-	if err := out.write(events); err != nil && !stream.Done {
+	if out.write(events); out.err != nil && !stream.Done {
 		x.count(stream.Usage, stream.Known, stream.Deltas)
 		return x.gone()
 	}
@@ -108,9 +108,11 @@ func (x *exchange) broken(out *streamWriter, stream *openai.Stream, err error) *
 
 // garbled ends a stream that cannot be translated after some events.
 func (x *exchange) garbled(out *streamWriter, stream *openai.Stream, events []byte) *openai.Error {
-	if len(events) > 0 && out.write(events) != nil {
-		x.count(stream.Usage, stream.Known, stream.Deltas)
-		return x.gone()
+	if len(events) > 0 {
+		if out.write(events); out.err != nil {
+			x.count(stream.Usage, stream.Known, stream.Deltas)
+			return x.gone()
+		}
 	}
 	return x.broken(out, stream, openai.ErrBadEvent)
 }
@@ -125,7 +127,7 @@ func (x *exchange) tell(out *streamWriter, refused *openai.Error) *openai.Error 
 		x.service.log.Error("final usage record not written", "request", x.id, "err", err)
 	}
 	if refused.Code != codeClientGone {
-		_ = out.write(x.ending(refused)) // a client that has left needs none
+		out.write(x.ending(refused)) // a client that has left needs none
 	}
 	return nil
 }
@@ -144,6 +146,7 @@ type streamWriter struct {
 	x     *exchange
 	until time.Time // the write deadline that is set
 	at    time.Time // of the last write
+	err   error     // of it: the client is gone, or too slow
 }
 
 // Values of header fields, which nobody changes.
@@ -154,7 +157,7 @@ var (
 	no          = []string{"no"}
 )
 
-func (o *streamWriter) write(events []byte) error {
+func (o *streamWriter) write(events []byte) {
 	if !o.x.begun {
 		h := o.x.w.Header()
 		h["Content-Type"], h["Cache-Control"], h["X-Accel-Buffering"] = eventStream, noCache, no
@@ -168,8 +171,7 @@ func (o *streamWriter) write(events []byte) error {
 		o.until = o.at.Add(limit)
 		_ = o.x.control.SetWriteDeadline(o.until) // a test's recorder has none
 	}
-	if _, err := o.x.w.Write(events); err != nil {
-		return err //nolint:wrapcheck // only its being there counts
+	if _, o.err = o.x.w.Write(events); o.err == nil {
+		o.err = o.x.control.Flush()
 	}
-	return o.x.control.Flush() //nolint:wrapcheck // likewise
 }

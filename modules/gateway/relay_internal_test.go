@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -229,4 +231,24 @@ func TestF34_aClientThatDoesNotReadIsCutOff(t *testing.T) {
 		r := b.stored(t)
 		return len(r) == 1 && r[0].Status == "interrupted" && r[0].Error == codeClientGone && r[0].CompletionTokens > 0
 	})
+}
+
+// gone is a client of whom only writing tells that it is not there.
+type gone struct{ *httptest.ResponseRecorder }
+
+func (gone) Write([]byte) (int, error) { return 0, net.ErrClosed }
+
+// TestF34_aFailedWriteStopsTheUpstream has a server that does not end the
+// request's context when its client cannot be written to.
+func TestF34_aFailedWriteStopsTheUpstream(t *testing.T) {
+	t.Parallel()
+	p := &patient{}
+	b := newBed(t, dbtest.New(t), engine(t, p.ServeHTTP))
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/chat/completions", strings.NewReader(chatBody(`"stream":true,`)))
+	req.Header = http.Header{"Authorization": {"Bearer " + goodKey}, "Content-Type": {"application/json"}}
+	b.ServeHTTP(gone{httptest.NewRecorder()}, req)
+	eventually(t, time.Second, "the upstream is cut off", func() bool { return p.cancelled.Load() == 1 })
+	if r := b.stored(t); len(r) != 1 || r[0].Status != "interrupted" || r[0].Error != codeClientGone || r[0].CompletionTokens == 0 {
+		t.Errorf("records = %+v", r)
+	}
 }
