@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,6 +51,7 @@ type App struct {
 	mock      *mock.Cloud // nil without the mock provider
 	rents     []string    // the providers' codes
 	loops     []*loop.Loop
+	stopping  atomic.Bool // nothing new should be sent here
 }
 
 // New opens everything that serving needs and starts nothing but the embedded

@@ -49,6 +49,9 @@ func (a *App) handler() (http.Handler, error) {
 		return nil, fmt.Errorf("make the routes: %w", err)
 	}
 	split := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.stopping.Load() {
+			w.Header().Set("Connection", "close") // the next request goes elsewhere
+		}
 		if isGateway(r.URL.Path) {
 			a.gateway.ServeHTTP(w, r)
 			return
@@ -74,6 +77,12 @@ func refuse(w http.ResponseWriter, r *http.Request, f *fault.Error) {
 
 // getReady serves GET /readyz: whether requests should be sent here.
 func (a *App) getReady(c *echo.Context) error {
+	switch {
+	case a.stopping.Load():
+		return c.String(http.StatusServiceUnavailable, "stopping\n")
+	case !a.gateway.Ready():
+		return c.String(http.StatusServiceUnavailable, "starting\n")
+	}
 	if err := db.Ready(c.Request().Context(), a.store.pool); err != nil {
 		return err //nolint:wrapcheck // a sentence for people
 	}

@@ -27,9 +27,10 @@ const (
 	headerBytes   = 8 << 10          // of a head, to which net/http adds four to eight kilobytes
 )
 
-// Run serves until ctx ends, then stops in order: no new requests, streams of
-// events end, open answers are finished within the shutdown timeout, loops end
-// after the pass in progress, usage is stored, the database is closed.
+// Run serves until ctx ends, then stops in order: /readyz says no at once and
+// requests are taken for the shutdown delay yet, then no more; streams of events
+// end, open answers are finished within the shutdown timeout, loops end after the
+// pass in progress, usage is stored, the database is closed.
 func (a *App) Run(ctx context.Context) error {
 	people, err := a.handler()
 	if err != nil {
@@ -76,6 +77,10 @@ func (a *App) Run(ctx context.Context) error {
 	a.log.InfoContext(ctx, "serving", "url", a.site, "agents", a.listen.agents.Addr().String(),
 		"metrics", a.listen.metrics.Addr().String(), "version", a.version)
 	<-failed.Done()
+	a.stopping.Store(true)
+	if ctx.Err() != nil { // told to, not because a server has failed
+		<-time.After(a.cfg.ShutdownDelay)
+	}
 
 	deafen() // ends the streams of events, for which a server would wait
 	<-heard

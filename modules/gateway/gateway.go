@@ -177,6 +177,10 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
+// Ready reports whether the gateway knows its routes, without which it refuses
+// every request.
+func (s *Service) Ready() bool { return s.table.Load().loaded }
+
 // Loops returns the gateway's loops; the caller runs them.
 func (s *Service) Loops() []*loop.Loop {
 	return []*loop.Loop{s.routeLoop, s.admission.loop, s.flushLoop, s.checkLoop, s.canaryLoop, s.partitionLoop}

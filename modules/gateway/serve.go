@@ -77,7 +77,7 @@ func (s *Service) ServeAs(w http.ResponseWriter, r *http.Request, c Caller) {
 
 // serve answers a request whose path is good.
 func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uuid.UUID) {
-	if !s.table.Load().loaded {
+	if !s.Ready() {
 		Refuse(w, r.URL.Path, notReady(), id.String())
 		return
 	}
