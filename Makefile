@@ -11,7 +11,7 @@ TOOLS := bin/tools
 ARCH ?= $(shell go env GOARCH)
 GENERATED = git ls-files -co --exclude-standard -- 'modules/*/internal/*db/*.go' '*_templ.go' db/schema.sql
 
-.PHONY: help run build test check lint fmt gen verify race e2e bench fuzz migrate image clean
+.PHONY: help run build test check lint fmt gen verify race e2e bench kill fuzz migrate image clean
 
 help: ## Say what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ e2e: build ## Use a running demo with the official SDKs and a real browser
 bench: build ## Measure next to nginx and write docs/performance.md
 	@./scripts/need.sh postgresql nginx
 	go run ./bench/compare
+
+kill: ## Kill 100 processes under load and write docs/exactness.md
+	@./scripts/need.sh postgresql
+	go test ./app/apptest -count=1 -timeout 20m -v -kills 100 -figures $(CURDIR)/docs/exactness.md
 
 fuzz: ## Fuzz every target for FUZZ (30s)
 	@grep -rlE '^func Fuzz' --include='*_test.go' app db modules | xargs -n1 dirname | sort -u | while read -r pkg; do \

@@ -34,6 +34,7 @@ var may = map[string][]string{
 	"app/api":      {"app/fault", "app/loop", "app/money", "app/web", "modules/..."},
 	"app/cli":      {"app/config", "app/money"},
 	"app/archtest": {},
+	"app/apptest":  {}, // its tests start the program
 
 	// Modules: downwards only.
 	"modules/events":  slices.Concat(platform),
