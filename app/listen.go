@@ -7,12 +7,16 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 )
 
 // listeners are the addresses a control plane answers at.
 type listeners struct{ people, agents, metrics net.Listener }
+
+// halfOpen is how a peer that vanished without a word is noticed: within 30 s.
+var halfOpen = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
 // listen opens all of them or none.
 func listen(ctx context.Context, people, agents, metrics string) (listeners, error) {
@@ -21,7 +25,7 @@ func listen(ctx context.Context, people, agents, metrics string) (listeners, err
 		setting, address string
 		into             *net.Listener
 	}{{"INVENTIV_LISTEN", people, &l.people}, {"INVENTIV_AGENT_LISTEN", agents, &l.agents}, {"INVENTIV_METRICS_LISTEN", metrics, &l.metrics}} {
-		var lc net.ListenConfig
+		lc := net.ListenConfig{KeepAliveConfig: halfOpen}
 		ln, err := lc.Listen(ctx, "tcp", want.address)
 		if err != nil {
 			l.close()
