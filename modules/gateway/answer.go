@@ -65,9 +65,11 @@ func (x *exchange) readAnswer(res *upstream.Answer) ([]byte, *openai.Error) {
 			return nil, badUpstream("with more than is believable")
 		case len(text) < cap(text):
 			continue
-		case !x.hold(int64(cap(text))):
+		}
+		more := min(int64(cap(text)), limit+1-int64(cap(text)))
+		if !x.hold(more) {
 			return nil, busy()
 		}
-		text = append(make([]byte, 0, 2*cap(text)), text...)
+		text = append(make([]byte, 0, int64(cap(text))+more), text...)
 	}
 }

@@ -110,6 +110,7 @@ func mustExec(t testing.TB, pool *pgxpool.Pool, sql string, args ...any) {
 type fakeKeys struct {
 	principal auth.Principal
 	away      atomic.Bool
+	tooOld    atomic.Bool // for five minutes by now
 	revoked   atomic.Bool
 	asked     atomic.Int64
 }
@@ -120,6 +121,8 @@ func (k *fakeKeys) Check(_ context.Context, token string) (auth.Principal, error
 	k.asked.Add(1)
 	p := k.principal
 	switch {
+	case k.tooOld.Load():
+		return auth.Principal{}, fault.New(fault.Unavailable, "The database is away for more than five minutes.").WithKind("auth_unavailable")
 	case token == goodKey:
 		return p, nil
 	case token == adminKey:

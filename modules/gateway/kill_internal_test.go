@@ -279,6 +279,91 @@ func TestF23_theDatabaseIsAwayForAWhile(t *testing.T) {
 	loops.Wait()
 }
 
+// TestF25_awayForSoLongThatKeysAreNotBelieved has the table of keys refuse, as it
+// does five minutes after the database went: new requests get 503 with the
+// reason, a stream that is open ends whole, and its record is stored when the
+// database is back, without a restart.
+func TestF25_awayForSoLongThatKeysAreNotBelieved(t *testing.T) {
+	t.Parallel()
+	goOn := make(chan struct{})
+	server := dbtest.NewServer(t)
+	pool, err := pgxpool.New(t.Context(), server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	b := newBed(t, pool, engine(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, piece)
+		_ = http.NewResponseController(w).Flush()
+		<-goOn
+		_, _ = io.WriteString(w, "data: [DONE]\n\n")
+	}))
+	stream := b.ask(t, "/v1/chat/completions", chatBody(`"stream":true,`))
+	if _, err := io.ReadFull(stream.Body, make([]byte, len(piece))); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop()
+	b.keys.tooOld.Store(true)
+	res := b.ask(t, "/v1/chat/completions", chatBody(""))
+	if body := text(t, res); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || res.Header.Get("X-Should-Retry") != "true" ||
+		!strings.Contains(body, `"code":"auth_unavailable"`) || !strings.Contains(body, "for more than five minutes") {
+		t.Errorf("got %d %v %s", res.StatusCode, res.Header, body)
+	}
+	close(goOn)
+	if rest := text(t, stream); rest != "data: [DONE]\n\n" {
+		t.Errorf("the stream that was open ends with %q", rest)
+	}
+	if _, err := b.flush(t.Context()); err == nil {
+		t.Error("the records are stored in a database that is away")
+	}
+	server.Start()
+	b.keys.tooOld.Store(false)
+	eventually(t, 20*time.Second, "the record is stored", func() bool { _, err := b.flush(t.Context()); return err == nil })
+	if r := b.stored(t); len(r) != 1 || r[0].Status != "completed" {
+		t.Errorf("records = %+v", r)
+	}
+}
+
+// TestF26_aFrozenDatabaseHoldsUpNoKnownKey freezes PostgreSQL: nobody who is
+// known waits for it, while the loops do.
+func TestF26_aFrozenDatabaseHoldsUpNoKnownKey(t *testing.T) {
+	t.Parallel()
+	server := dbtest.NewServer(t)
+	pool, err := pgxpool.New(t.Context(), server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	b := newBed(t, pool, answering(t, 200, "application/json", wholeAnswer))
+	ctx, stop := context.WithCancel(t.Context())
+	var loops sync.WaitGroup
+	for _, l := range b.Loops() {
+		loops.Go(func() { l.Run(ctx) })
+	}
+	defer func() { stop(); loops.Wait() }()
+	server.Freeze()
+	defer server.Thaw()
+	var slowest time.Duration
+	for range 200 {
+		began := time.Now()
+		if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != http.StatusOK || text(t, res) != wholeAnswer {
+			t.Fatalf("got %d", res.StatusCode)
+		}
+		slowest = max(slowest, time.Since(began))
+	}
+	if slowest > time.Second {
+		t.Errorf("a request took %s", slowest)
+	}
+	server.Thaw()
+	eventually(t, 30*time.Second, "every request has its record", func() bool {
+		var n int
+		_ = pool.QueryRow(t.Context(), `SELECT count(*) FROM gateway.usage_records WHERE status = 'completed'`).Scan(&n)
+		return n == 200
+	})
+}
+
 // TestF29_nothingIsServedUnmetered closes the spool, as a full disk would.
 func TestF29_nothingIsServedUnmetered(t *testing.T) {
 	t.Parallel()
