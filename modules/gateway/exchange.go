@@ -58,6 +58,7 @@ func (x *exchange) serve() *openai.Error {
 	if refused != nil {
 		return refused
 	}
+	defer way.queue.Leave()
 	x.service.metrics.inFlight.Inc()
 	defer x.service.metrics.inFlight.Dec()
 	refused = x.attempt(to)
@@ -111,12 +112,20 @@ func (x *exchange) accept() (*route, *target, *openai.Error) {
 		return nil, nil, refused
 	}
 	way := x.whoAnswers()
+	if refused := x.wait(way); refused != nil {
+		return nil, nil, refused
+	}
 	to := x.pick(way, nil)
 	if to == nil {
-		return nil, nil, sleeps(x.wanted)
+		refused = sleeps(x.wanted)
+	} else {
+		x.body = x.head.Body(body, x.nameFor(way))
+		refused = x.open(way, to)
 	}
-	x.body = x.head.Body(body, x.nameFor(way))
-	return way, to, x.open(way, to)
+	if refused != nil {
+		way.queue.Leave()
+	}
+	return way, to, refused
 }
 
 // mayRetry reports whether another server may be asked: the first one did not

@@ -134,6 +134,8 @@ type limits struct {
 	firstByte time.Duration // from sending a request to the answer's head
 	gap       time.Duration // between two pieces of an answer
 	write     time.Duration // for the client to take a piece
+	replica   int64         // requests that an instance is sent at once; as many wait
+	wait      time.Duration // for a request until there is room at an instance
 }
 
 // New returns a gateway whose loops do not run yet. It opens the usage spool
@@ -160,6 +162,7 @@ func New(c Config) (*Service, error) {
 		limits: limits{
 			body: c.MaxBody, held: buffersAtOnce * c.MaxBody, bodyTime: time.Minute, answer: 64 << 20,
 			firstByte: 10 * time.Minute, gap: 2 * time.Minute, write: 30 * time.Second,
+			replica: 1024, wait: 30 * time.Second,
 		},
 	}
 	s.metrics = newMetrics(c.Registerer, s)

@@ -79,7 +79,10 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 			}, func() float64 { return float64(s.spool.BadBytes()) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "inventiv_gateway_body_bytes", Help: "Bytes of requests and answers held in memory.",
-			}, func() float64 { return float64(s.held.Load()) }))
+			}, func() float64 { return float64(s.held.Load()) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "inventiv_gateway_requests_waiting", Help: "Requests that wait for room at a replica.",
+			}, s.waiting))
 	}
 	return m
 }

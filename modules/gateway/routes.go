@@ -15,6 +15,7 @@ import (
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/limit"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
@@ -37,14 +38,15 @@ type routeKey struct {
 // route is one organisation's way to a model.
 type route struct {
 	model     string
-	quoted    []byte      // the model as a JSON string
-	targets   []*target   // none: the model sleeps
-	instead   []*route    // that may answer for it, in order
-	fallbacks []string    // the same, and those that are served nowhere
-	aliases   []*alias    // other names of it, by name
-	set       balance.Set // the same, to choose from
-	state     string      // of a sleeping one, in a word
-	price     Price       // zero without one
+	quoted    []byte       // the model as a JSON string
+	targets   []*target    // none: the model sleeps
+	instead   []*route     // that may answer for it, in order
+	fallbacks []string     // the same, and those that are served nowhere
+	aliases   []*alias     // other names of it, by name
+	set       balance.Set  // the same, to choose from
+	queue     *limit.Queue // shared with the routes of the tables before
+	state     string       // of a sleeping one, in a word
+	price     Price        // zero without one
 }
 
 // target is a server that takes requests.
@@ -109,6 +111,7 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 	t.setFallbacks(fallbacks)
 	t.setAliases(aliases)
 	t.setPrices(prices)
+	t.setQueues(old, s.limits.replica)
 	s.watch(ctx, t, now)
 	for _, list := range t.lists {
 		slices.SortFunc(list, func(a, b *route) int { return strings.Compare(a.model, b.model) })
@@ -194,7 +197,7 @@ func (t *table) route(organisation uuid.UUID, model string) *route {
 	r := t.routes[key]
 	if r == nil {
 		quoted, _ := json.Marshal(model) // a string always marshals
-		r = &route{model: model, quoted: quoted}
+		r = &route{model: model, quoted: quoted, queue: &limit.Queue{}}
 		t.routes[key] = r
 		t.lists[organisation] = append(t.lists[organisation], r)
 	}
