@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -121,10 +122,18 @@ func (w *world) start(t *testing.T, listener *net.TCPListener, c crash) *process
 	p.cmd.ExtraFiles = []*os.File{file}
 	p.cmd.Stderr = os.Stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // to it the signal at death is tied: it must live as long
+		err := p.cmd.Start()
+		if started <- err; err == nil {
+			_ = p.cmd.Wait()
+		}
+		close(p.done)
+	}()
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
-	go func() { defer close(p.done); _ = p.cmd.Wait() }()
 	t.Cleanup(p.kill)
 	return p
 }
