@@ -150,7 +150,7 @@ func New(c Config) (*Service, error) {
 		if r.BadBytes > 0 {
 			say = c.Log.Error // a copy is in the quarantine
 		}
-		say("usage spool recovered", "finals", r.Finals, "interrupted", r.Interrupted, "bad_bytes", r.BadBytes)
+		say("usage spool recovered", "finals", r.Finals, "interrupted", r.Interrupted, "torn_bytes", r.TornBytes, "bad_bytes", r.BadBytes)
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = defaultMaxBody

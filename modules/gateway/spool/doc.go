@@ -28,9 +28,10 @@
 //	10     n     the payload: see Record.encode
 //
 // A segment is deleted once all its finals are in the database and all its
-// opens have a final or a newer open. What does not check out, a torn last record
-// too, is skipped and counted, and the segment is copied to the folder
-// "quarantine" before it is deleted. The file "refused" there holds, without the eight bytes,
+// opens have a final or a newer open. A start cuts off the beginning of a record
+// that a kill has left at the end. What else does not check out is skipped and
+// counted, and the segment is copied to the folder "quarantine" before it is
+// deleted. The file "refused" there holds, without the eight bytes,
 // records that the database would not take.
 //
 // # Disk full

@@ -14,7 +14,8 @@ import (
 type Recovery struct {
 	Finals      int // final records still to be delivered, or delivered twice
 	Interrupted int // open records without a final one
-	BadBytes    int // neither
+	TornBytes   int // of a record that was being written; nobody was told that it is
+	BadBytes    int // none of these
 }
 
 // recover reads what is there and begins a new segment with the final records
@@ -25,12 +26,17 @@ func (s *Spool) recover() error {
 		return err
 	}
 	open := map[uuid.UUID]Record{}
-	for _, n := range numbers {
+	for i, n := range numbers {
 		text, err := os.ReadFile(segmentPath(s.dir, n))
 		if err != nil {
 			return fmt.Errorf("recover the spool: %w", err)
 		}
 		s.parts[n], s.number = &part{}, n
+		if i == len(numbers)-1 {
+			if text, err = s.cutTorn(n, text); err != nil {
+				return err
+			}
+		}
 		bad := scanSegment(text, func(r *Record) {
 			if r.Status == Opened {
 				open[r.RequestID] = *r
@@ -60,6 +66,25 @@ func (s *Spool) recover() error {
 		s.Recovered.Interrupted++
 	}
 	return s.file.Sync() //nolint:wrapcheck // an os.PathError says it all
+}
+
+// cutTorn ends the segment that was written last behind its last record: a kill
+// may leave the beginning of the next one there.
+func (s *Spool) cutTorn(number int64, text []byte) ([]byte, error) {
+	if len(text) < len(magic) {
+		return text, nil
+	}
+	used, _ := scan(text[len(magic):], true, func(*Record) bool { return true })
+	end := len(magic) + used
+	var r Record
+	if unframe(text[end:], &r) != 0 || end == len(text) {
+		return text, nil
+	}
+	if err := os.Truncate(segmentPath(s.dir, number), int64(end)); err != nil {
+		return nil, fmt.Errorf("recover the spool: %w", err)
+	}
+	s.Recovered.TornBytes = len(text) - end
+	return text[:end], nil
 }
 
 // damaged counts bytes of a segment that are no record, once, and keeps a copy

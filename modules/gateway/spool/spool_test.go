@@ -286,20 +286,49 @@ func TestF30_aDamagedSegmentLosesOnlyWhatIsDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	text[len(text)/2] ^= 0xFF
-	text = text[:len(text)-5] // and the last one is torn
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	again := open(t, dir)
-	if got := drain(t, again); len(got) != 48 {
-		t.Errorf("delivered %d records, want 48 of 50", len(got))
+	if got := drain(t, again); len(got) != 49 {
+		t.Errorf("delivered %d records, want 49 of 50", len(got))
 	}
-	if bad := again.Recovered.BadBytes; bad == 0 || again.Recovered.Finals != 48 || again.BadBytes() != int64(bad) {
-		t.Errorf("recovered = %+v and %d bad bytes, want 48 finals and the bad bytes once", again.Recovered, again.BadBytes())
+	if bad := again.Recovered.BadBytes; bad == 0 || again.Recovered.Finals != 49 || again.Recovered.TornBytes != 0 || again.BadBytes() != int64(bad) {
+		t.Errorf("recovered = %+v and %d bad bytes, want 49 finals and the bad bytes once", again.Recovered, again.BadBytes())
 	}
 	kept, err := os.ReadFile(filepath.Join(dir, "quarantine", "000000000001.seg"))
 	if err != nil || !bytes.Equal(kept, text) {
 		t.Errorf("the damaged segment is not in quarantine: %v", err)
+	}
+}
+
+func TestOpen_cutsOffWhatAKillLeftOfARecord(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	for range 3 {
+		put(t, s, finished(opened()))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "000000000001.seg")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text[:len(text)-5], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, dir)
+	if got := drain(t, again); len(got) != 2 {
+		t.Errorf("delivered %d records, want the 2 that are whole", len(got))
+	}
+	if r := again.Recovered; r.Finals != 2 || r.TornBytes == 0 || r.BadBytes != 0 || again.BadBytes() != 0 {
+		t.Errorf("recovered = %+v and %d bad bytes, want 2 finals and torn bytes", r, again.BadBytes())
+	}
+	if _, err := os.Stat(filepath.Join(dir, "quarantine")); !os.IsNotExist(err) {
+		t.Errorf("there is a quarantine: %v", err)
 	}
 }
 
