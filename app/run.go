@@ -9,6 +9,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -74,6 +75,7 @@ func (a *App) Run(ctx context.Context) error {
 		a.serve(servers, a.listen.metrics, a.operatorHandler()),
 		a.serveAgents(servers),
 	}
+	debug.FreeOSMemory() // migrations and a first password take ten times what lives
 	a.log.InfoContext(ctx, "serving", "url", a.site, "agents", a.listen.agents.Addr().String(),
 		"metrics", a.listen.metrics.Addr().String(), "version", a.version)
 	<-failed.Done()
