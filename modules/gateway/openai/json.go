@@ -260,14 +260,21 @@ func (s *scanner) str() (text span, escaped, ok bool) {
 	i := open + 1
 	var wide uint64 // high bits seen: the text is not plain ASCII
 	for {
-		// Eight bytes at a time up to the first quote, backslash or control
-		// character. The subtraction may also mark bytes after a true hit,
-		// never before it, and only the first is used.
+		// Words of eight bytes, four at a time and then singly, up to the first
+		// byte that ends a run.
+		for i+32 <= len(b) {
+			w := b[i : i+32]
+			x0, x1 := binary.LittleEndian.Uint64(w), binary.LittleEndian.Uint64(w[8:])
+			x2, x3 := binary.LittleEndian.Uint64(w[16:]), binary.LittleEndian.Uint64(w[24:])
+			if ends(x0)|ends(x1)|ends(x2)|ends(x3) != 0 {
+				break
+			}
+			wide |= x0 | x1 | x2 | x3
+			i += 32
+		}
 		for i+8 <= len(b) {
 			x := binary.LittleEndian.Uint64(b[i:])
-			quote, slash := x^(ones*'"'), x^(ones*'\\')
-			hit := ((x-ones*0x20)&^x | (quote-ones)&^quote | (slash-ones)&^slash) & highs
-			if hit != 0 {
+			if hit := ends(x); hit != 0 {
 				n := bits.TrailingZeros64(hit) &^ 7
 				wide |= x & (1<<n - 1)
 				i += n >> 3
@@ -299,6 +306,13 @@ func (s *scanner) str() (text span, escaped, ok bool) {
 			i++
 		}
 	}
+}
+
+// ends has the high bit of each byte of x that is a quote, a backslash or a
+// control character; a subtraction may also mark bytes after a true hit, never
+// before it.
+func ends(x uint64) uint64 {
+	return ((x - ones*0x20) | ((x ^ ones*'"') - ones) | ((x ^ ones*'\\') - ones)) &^ x & highs
 }
 
 // escape checks the escape at i and returns the offset after it, or -1.
