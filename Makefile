@@ -59,9 +59,9 @@ bench: build ## Measure next to nginx and write docs/performance.md
 	@./scripts/need.sh postgresql nginx
 	go run ./bench/compare
 
-kill: ## Kill 100 processes under load and write docs/exactness.md
+kill: ## Kill 100 processes under load, stop PostgreSQL for AWAY (20m), and write docs/exactness.md
 	@./scripts/need.sh postgresql
-	go test ./app/apptest -count=1 -timeout 20m -v -kills 100 -figures $(CURDIR)/docs/exactness.md
+	go test ./app/apptest -count=1 -timeout 40m -v -kills 100 -away $(or $(AWAY),20m) -figures $(CURDIR)/docs/exactness.md
 
 fuzz: ## Fuzz every target for FUZZ (30s)
 	@grep -rlE '^func Fuzz' --include='*_test.go' app db modules | xargs -n1 dirname | sort -u | while read -r pkg; do \

@@ -147,7 +147,7 @@ func TestRestart_F38_twoReplicasOneAfterTheOther(t *testing.T) {
 	if slow {
 		clients, rounds = 40, 1
 	}
-	l := newLoad(t, s, clients, func(n int64) string {
+	l := newLoad(t, s, clients, 0, func(n int64) string {
 		first := int(n % 2)
 		if !in[first].Load() {
 			first = 1 - first

@@ -15,8 +15,8 @@ import (
 )
 
 // TestKill_F24_F28_nothingIsLostOrDoubled kills serve, an agent, an engine and
-// PostgreSQL at random moments (the seed is the number of connections) while
-// clients stream and ask. Afterwards each answer that a client had whole has one
+// PostgreSQL, or freezes the last for a second, at random moments (the seed is
+// the number of connections) while clients stream and ask. Afterwards each answer that a client had whole has one
 // completed record with the tokens that the engine counted, and every other
 // request at most one record.
 func TestKill_F24_F28_nothingIsLostOrDoubled(t *testing.T) { //nolint:tparallel // the group ends before the figures are told
@@ -35,7 +35,7 @@ func TestKill_F24_F28_nothingIsLostOrDoubled(t *testing.T) { //nolint:tparallel 
 		}
 	})
 	figure(t, "Kills", []string{
-		"connections", "kills", "of serve, agent, engine, PostgreSQL", "requests", "answered whole", "rows", "completed", "interrupted", "lost", "double",
+		"connections", "kills", "of serve, agent, engine, PostgreSQL, frozen", "requests", "answered whole", "rows", "completed", "interrupted", "lost", "double",
 		"tokens of answers, engine", "tokens of answers, rows",
 	}, rows...)
 }
@@ -60,12 +60,12 @@ func killMatrix(t *testing.T, connections, times int) []any {
 	victims := make([]string, times)
 	killed := map[string]int{}
 	for i := range victims {
-		victims[i] = [...]string{"serve", "agent", "serve", "engine", "postgres"}[i%5]
+		victims[i] = [...]string{"serve", "agent", "serve", "engine", "postgres", "frozen"}[i%6]
 		killed[victims[i]]++
 	}
 	r.Shuffle(times, func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
 
-	l := newLoad(t, s, connections, func(int64) string { return serve.people }, s.model, "outside")
+	l := newLoad(t, s, connections, 0, func(int64) string { return serve.people }, s.model, "outside")
 	for _, victim := range victims {
 		enough := l.whole.Load() + int64(connections)
 		s.within(60*time.Second, "requests are answered again", func() bool { return l.whole.Load() >= enough })
@@ -83,6 +83,10 @@ func killMatrix(t *testing.T, connections, times int) []any {
 			engine = runEngine()
 		case "postgres":
 			server.Crash()
+		case "frozen":
+			server.Freeze()
+			<-time.After(time.Second)
+			server.Thaw()
 		}
 	}
 	enough := l.whole.Load() + int64(connections)
@@ -93,7 +97,7 @@ func killMatrix(t *testing.T, connections, times int) []any {
 		t.Errorf("serve ended with %d\n%s", code, s.lastLog())
 	}
 	t.Logf("%d connections: what clients saw besides whole answers: %v", connections, l.failures)
-	victimsText := fmt.Sprintf("%d, %d, %d, %d", killed["serve"], killed["agent"], killed["engine"], killed["postgres"])
+	victimsText := fmt.Sprintf("%d, %d, %d, %d, %d", killed["serve"], killed["agent"], killed["engine"], killed["postgres"], killed["frozen"])
 	return append([]any{connections, times, victimsText}, compare(t, s, l, ledger)...)
 }
 

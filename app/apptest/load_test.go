@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -27,9 +28,10 @@ type load struct {
 	failures map[string]int  // by what the client saw
 }
 
-// newLoad starts as many clients; address says which server to ask for the nth
-// time, and each model gets its share.
-func newLoad(t *testing.T, s *site, clients int, address func(n int64) string, models ...string) *load {
+// newLoad starts as many clients, each of which waits a while after an answer;
+// address says which server to ask for the nth time, and each model gets its
+// share.
+func newLoad(t *testing.T, s *site, clients int, pause time.Duration, address func(n int64) string, models ...string) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	l := &load{
@@ -41,11 +43,13 @@ func newLoad(t *testing.T, s *site, clients int, address func(n int64) string, m
 			for ctx.Err() == nil {
 				id, failure := l.ask(ctx, s.key, address(l.sent.Add(1)), chat(models[i/2%len(models)], i%2 == 0, 0))
 				l.note(id, failure)
+				rest := pause
 				if failure != "" {
-					select { // a moment, as clients do
-					case <-ctx.Done():
-					case <-time.After(20 * time.Millisecond):
-					}
+					rest = max(pause, 20*time.Millisecond) // as clients do
+				}
+				select {
+				case <-ctx.Done():
+				case <-time.After(rest):
 				}
 			}
 		})
@@ -73,6 +77,13 @@ func (l *load) note(id, failure string) {
 		l.failures["two answers with the id "+id]++
 	}
 	l.answered[id] = true
+}
+
+// seen returns what clients saw besides whole answers.
+func (l *load) seen() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.failures)
 }
 
 // chat is the body of a request; without a limit when tokens is 0.

@@ -6,12 +6,14 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/inventiv-it-for-ai/inventiv/app"
 )
 
 var (
 	kills   = flag.Int("kills", 20, "processes to kill in the kill matrix")
+	away    = flag.Duration("away", 5*time.Second, "how long PostgreSQL is away")
 	figures = flag.String("figures", "", "file to write the tests' figures to")
 )
 
