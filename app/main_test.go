@@ -47,7 +47,7 @@ func TestB44_badSettingsAreRefusedWithASentence(t *testing.T) {
 		"unknown setting":            {[]string{"INVENTIV_LISTNE=x"}, free, 2, "INVENTIV_LISTEN"},
 		"wrong unit":                 {[]string{"INVENTIV_SHUTDOWN_TIMEOUT=30"}, free, 2, "INVENTIV_SHUTDOWN_TIMEOUT"},
 		"database without sslmode":   {[]string{"DATABASE_URL=postgres://u:hunter2@db.example.com/x"}, free, 2, "sslmode"},
-		"database that is not there": {[]string{"DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x?sslmode=disable"}, append(free, "--data-dir", t.TempDir()), 1, "127.0.0.1"},
+		"database that is not there": {[]string{"DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x?sslmode=disable", "INVENTIV_DATABASE_WAIT=0s"}, append(free, "--data-dir", t.TempDir()), 1, "127.0.0.1"},
 		"port in use":                {nil, append(free[:1:1], "--data-dir", t.TempDir(), "--listen", taken.Addr().String()), 1, taken.Addr().String()},
 		"data folder that is a file": {nil, append(free, "--data-dir", filepath.Join(file, "x")), 1, file},
 		"demo below a file":          {nil, append(free, "--demo", "--data-dir", filepath.Join(file, "x")), 1, "cannot be written.\nfix: Name another one"},

@@ -43,7 +43,7 @@ func openDatabase(ctx context.Context, cfg config.Store, log *slog.Logger) (*sto
 		}
 		s.cluster, s.url = c, c.URL()
 	}
-	pool, err := db.Open(ctx, s.url, db.Options{MaxConns: int32(cfg.DatabasePool)})
+	pool, err := db.Open(ctx, s.url, db.Options{MaxConns: int32(cfg.DatabasePool), StartWait: cfg.DatabaseWait, Log: log})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database: %w", err), s.close(ctx))
 	}

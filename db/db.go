@@ -7,6 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,14 +20,18 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 )
 
-// oldest is the oldest PostgreSQL we run on, as server_version_num.
-const oldest = 150000
+const (
+	oldest           = 150000  // the oldest PostgreSQL we run on, as server_version_num
+	cannotConnectNow = "57P03" // the error code of a server that is starting up
+)
 
 // Options tune a pool. The zero value is right for a server.
 type Options struct {
 	Name        string        // what pg_stat_activity shows; empty: "inventiv"
 	MaxConns    int32         // 0: pool_max_conns of the URL, else 16
 	ConnectWait time.Duration // how long Open waits for a first answer; 0: 5 s
+	StartWait   time.Duration // how long Open waits for a server that seems to be starting; 0: not at all
+	Log         *slog.Logger  // is told of that; may be nil without StartWait
 }
 
 // Open connects to the PostgreSQL at url and returns a pool that has answered
@@ -47,13 +54,44 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a pool: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(o.ConnectWait, 5*time.Second))
-	defer cancel()
-	if err := check(ctx, pool); err != nil {
+	if err := await(ctx, pool, o); err != nil {
 		pool.Close()
 		return nil, err
 	}
 	return pool, nil
+}
+
+// await waits for a first answer, and longer for a server that may be on its
+// way: it was started together with us, or recovers from a crash.
+func await(ctx context.Context, pool *pgxpool.Pool, o Options) error {
+	told := false
+	for until := time.Now().Add(o.StartWait); ; {
+		asking, cancel := context.WithTimeout(ctx, cmp.Or(o.ConnectWait, 5*time.Second))
+		err := check(asking, pool)
+		cancel()
+		if err == nil || !starting(err) || time.Now().After(until) {
+			return err
+		}
+		if !told {
+			o.Log.WarnContext(ctx, "waiting for the database", "for", o.StartWait, "err", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// starting reports whether the reason for which a server cannot be used is one
+// that goes away while it starts.
+func starting(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code == cannotConnectNow
+	}
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || // nobody listens, on TCP and on a socket
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF) // it has just ended
 }
 
 // parse reads a connection string and sets what every connection of ours has,

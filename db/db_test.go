@@ -2,12 +2,19 @@ package db_test
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/db"
@@ -59,6 +66,69 @@ func withDatabase(t *testing.T, text, name string) string {
 	}
 	u.Path = "/" + name
 	return u.String()
+}
+
+// TestOpen_waitsForAServerThatIsStartingUp stands before a server. It refuses
+// once, as one that does not listen yet, and then says twice what one says that
+// recovers from a crash.
+func TestOpen_waitsForAServerThatIsStartingUp(t *testing.T) {
+	t.Parallel()
+	cfg, err := pgx.ParseConfig(dbtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	var asked atomic.Int32
+	var all sync.WaitGroup
+	t.Cleanup(all.Wait)
+	t.Cleanup(func() { _ = ln.Close() })
+	all.Go(func() {
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer client.Close()
+				switch n := asked.Add(1); {
+				case n == 1:
+					return
+				case n <= 3:
+					b := pgproto3.NewBackend(client, client)
+					if _, err := b.ReceiveStartupMessage(); err != nil {
+						return
+					}
+					b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "57P03", Message: "the database system is starting up"})
+					_ = b.Flush()
+					return
+				}
+				server, err := net.Dial("unix", fmt.Sprintf("%s/.s.PGSQL.%d", cfg.Host, cfg.Port))
+				if err != nil {
+					return
+				}
+				go func() { _, _ = io.Copy(server, client); _ = server.Close() }()
+				_, _ = io.Copy(client, server)
+			})
+		}
+	})
+	through := fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", cfg.User, ln.Addr(), cfg.Database)
+	asked.Store(1)
+	if _, err := db.Open(t.Context(), through, db.Options{}); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "starting up") {
+		t.Errorf("without a wait: %v", err)
+	}
+	asked.Store(0)
+	pool, err := db.Open(t.Context(), through, db.Options{StartWait: time.Minute, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if n := asked.Load(); n < 4 {
+		t.Errorf("asked %d times", n)
+	}
 }
 
 func TestOpen_setsWhatTheURLLeavesOpen(t *testing.T) {

@@ -36,11 +36,12 @@ type Data struct {
 type Store struct {
 	Data
 
-	Demo          bool        `env:"INVENTIV_DEMO" envDefault:"false" help:"run everything on this host, with an organisation, a key and a served model"`
-	DatabaseURL   DatabaseURL `env:"INVENTIV_DATABASE_URL" alias:"DATABASE_URL" secret:"true" help:"the address of a PostgreSQL 15 or newer; without it a database of our own is run in the data folder"`
-	DatabasePool  int         `env:"INVENTIV_DATABASE_POOL" envDefault:"16" help:"most connections to the database"`
-	PGBin         string      `env:"INVENTIV_PG_BIN" help:"folder of the PostgreSQL programs for the database of our own" shown:"found"`
-	MasterKeyFile string      `env:"INVENTIV_MASTER_KEY_FILE" help:"ring of the keys for secrets at rest, mode 0600" shown:"DATA_DIR/master.key"`
+	Demo          bool          `env:"INVENTIV_DEMO" envDefault:"false" help:"run everything on this host, with an organisation, a key and a served model"`
+	DatabaseURL   DatabaseURL   `env:"INVENTIV_DATABASE_URL" alias:"DATABASE_URL" secret:"true" help:"the address of a PostgreSQL 15 or newer; without it a database of our own is run in the data folder"`
+	DatabasePool  int           `env:"INVENTIV_DATABASE_POOL" envDefault:"16" help:"most connections to the database"`
+	DatabaseWait  time.Duration `env:"INVENTIV_DATABASE_WAIT" envDefault:"1m" help:"how long a start waits for a database that is starting, too"`
+	PGBin         string        `env:"INVENTIV_PG_BIN" help:"folder of the PostgreSQL programs for the database of our own" shown:"found"`
+	MasterKeyFile string        `env:"INVENTIV_MASTER_KEY_FILE" help:"ring of the keys for secrets at rest, mode 0600" shown:"DATA_DIR/master.key"`
 }
 
 // Serve are the settings of "inventiv serve".

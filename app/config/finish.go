@@ -39,6 +39,7 @@ func (s *Store) finish(r *reading) {
 	if s.DatabasePool < 4 || s.DatabasePool > 1000 {
 		r.wrong("INVENTIV_DATABASE_POOL", fmt.Sprintf("is %d", s.DatabasePool), "Use 4 to 1000 connections.")
 	}
+	r.between("INVENTIV_DATABASE_WAIT", s.DatabaseWait, 0, time.Hour)
 	s.DatabaseURL = r.database(s.Demo, s.DatabaseURL)
 }
 
