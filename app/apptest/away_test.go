@@ -51,11 +51,13 @@ func TestAway_F23_F25_postgreSQLComesBack(t *testing.T) {
 	if *away < trusted && refused > 0 {
 		t.Errorf("%d were refused", refused)
 	}
+	s.stored(l)
+	all := time.Since(back)
 	if code := serve.stop(); code != 0 {
 		t.Errorf("serve ended with %d\n%s", code, s.lastLog())
 	}
 	figures := compare(t, s, l, ledger)
 	figure(t, "PostgreSQL is away", []string{
-		"for", "answered meanwhile, in the first five minutes", "refused or cut off after them", "hundred answered after its return", "requests", "answered whole", "rows", "lost", "double",
-	}, []any{*away, meanwhile, refused, again.Round(100 * time.Millisecond), l.sent.Load(), len(l.answered), figures[2], figures[5], figures[6]})
+		"for", "answered meanwhile, in the first five minutes", "refused or cut off after them", "hundred answered after its return", "all stored after it", "requests", "answered whole", "rows", "lost", "double",
+	}, []any{*away, meanwhile, refused, again.Round(100 * time.Millisecond), all.Round(100 * time.Millisecond), l.sent.Load(), len(l.answered), figures[2], figures[5], figures[6]})
 }

@@ -2,6 +2,7 @@ package apptest_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -42,18 +43,20 @@ func figure(t *testing.T, heading string, columns []string, rows ...[]any) {
 	found.byHeading[heading] = b.String()
 }
 
-// writeFigures replaces what follows the report's last line of text with the
-// figures of this run.
+// mark ends the report's text; behind it are the figures, by heading.
+const mark = "<!-- what follows is written by make kill -->\n"
+
+// writeFigures puts the figures of this run into the report, in place of older
+// ones; of tests that did not run or failed it keeps what there is.
 func writeFigures() error {
 	if *figures == "" {
 		return nil
 	}
-	const mark = "<!-- what follows is written by make kill -->\n"
 	text, err := os.ReadFile(*figures)
 	if err != nil {
 		return err
 	}
-	prose, _, ok := strings.Cut(string(text), mark)
+	prose, old, ok := strings.Cut(string(text), mark)
 	if !ok {
 		return fmt.Errorf("%s has no line %q", *figures, mark)
 	}
@@ -61,17 +64,20 @@ func writeFigures() error {
 	if err != nil {
 		return fmt.Errorf("ask for the commit: %w", err)
 	}
+	sections := map[string]string{}
+	for _, section := range strings.Split(old, "\n## ")[1:] {
+		heading, rest, _ := strings.Cut(section, "\n")
+		sections[heading] = strings.TrimSpace(rest)
+	}
 	found.Lock()
 	defer found.Unlock()
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s%s\nMeasured on %s, at commit %s.\n", prose, mark, time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(commit)))
-	headings := make([]string, 0, len(found.byHeading))
-	for h := range found.byHeading {
-		headings = append(headings, h)
+	for heading, table := range found.byHeading {
+		sections[heading] = fmt.Sprintf("%s\nMeasured on %s, at commit %s.", table, time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(commit)))
 	}
-	slices.Sort(headings)
-	for _, h := range headings {
-		fmt.Fprintf(&b, "\n## %s\n\n%s", h, found.byHeading[h])
+	var b strings.Builder
+	b.WriteString(prose + mark)
+	for _, heading := range slices.Sorted(maps.Keys(sections)) {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", heading, sections[heading])
 	}
 	return os.WriteFile(*figures, []byte(b.String()), 0o644)
 }

@@ -93,6 +93,7 @@ func killMatrix(t *testing.T, connections, times int) []any {
 	s.within(60*time.Second, "requests are answered after the last kill", func() bool { return l.whole.Load() >= enough })
 	l.end()
 	s.within(60*time.Second, "serve is ready", func() bool { status, _ := serve.call("GET", "/readyz", "", ""); return status == 200 })
+	s.stored(l)
 	if code := serve.stop(); code != 0 {
 		t.Errorf("serve ended with %d\n%s", code, s.lastLog())
 	}

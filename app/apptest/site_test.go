@@ -235,6 +235,15 @@ func (s *site) count(sql string) (n int) {
 	return n
 }
 
+// stored waits until each answer that clients had whole is on record; what was
+// spooled while the database was away takes a while.
+func (s *site) stored(l *load) {
+	s.t.Helper()
+	s.within(2*time.Minute, "each answer has its record", func() bool {
+		return s.count(`SELECT count(*) FROM gateway.usage_records WHERE status = 'completed'`) >= int(l.whole.Load())
+	})
+}
+
 // within waits for a condition of another process.
 func (s *site) within(limit time.Duration, what string, ok func() bool) {
 	s.t.Helper()
