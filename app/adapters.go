@@ -6,11 +6,11 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/catalog"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
 )
 

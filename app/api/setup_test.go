@@ -19,6 +19,7 @@ import (
 
 	"github.com/inventiv-it-for-ai/inventiv/app/api"
 	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/app/web"
 	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
 	"github.com/inventiv-it-for-ai/inventiv/modules/agent/tunnel"
@@ -27,7 +28,6 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance/mock"
 )

@@ -18,6 +18,7 @@ import (
 
 	"github.com/inventiv-it-for-ai/inventiv/app/console"
 	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/app/web"
 	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
 	"github.com/inventiv-it-for-ai/inventiv/modules/agent/tunnel"
@@ -26,7 +27,6 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance/mock"
 )

@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 // answer relays an answer that is no stream: read whole, checked, metered, sent.

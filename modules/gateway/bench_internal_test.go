@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 // canned is a connection to an engine without a network: it gives the same

@@ -12,9 +12,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 const (

@@ -10,10 +10,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 // exchange is one request on its way through the gateway.

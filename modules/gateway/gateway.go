@@ -14,12 +14,12 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
 	"github.com/inventiv-it-for-ai/inventiv/app/loop"
 	"github.com/inventiv-it-for-ai/inventiv/app/money"
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 // Keys says whom an API key acts for, from memory.

@@ -23,11 +23,11 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
 	"github.com/inventiv-it-for-ai/inventiv/app/money"
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 const (

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 const drainTime = time.Second // for a server to end a stream after its [DONE]

@@ -13,11 +13,11 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/limit"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
 )
 
 // table is where requests go. It is replaced as a whole and never changed, but

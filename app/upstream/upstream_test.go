@@ -18,7 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/upstream"
+	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 )
 
 func TestTCP_speaksTLS(t *testing.T) {
