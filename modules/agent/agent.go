@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -42,7 +43,7 @@ type agent struct {
 	memory *memory
 	plane  *plane
 	engine *engine.Supervisor
-	proxy  *http.Transport // to the engine
+	way    atomic.Pointer[way] // to the engine; nil before the first request
 	links  *tunnel.Dialer
 
 	noGPUs, badSpec, noLink, notKept repeated
@@ -116,7 +117,6 @@ func open(cfg Config, log *slog.Logger) (*agent, error) {
 	a.memory = &memory{path: cfg.file(ordersFile), instance: cfg.Instance}
 	a.plane = &plane{endpoints: a.cfg.Endpoints, id: a.id}
 	a.engine = engine.New(cfg.StateDir, cfg.Environ, a.output, a.events.add)
-	a.proxy = &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true, IdleConnTimeout: time.Minute}
 	a.links = a.dialer()
 	return a, nil
 }
@@ -128,7 +128,9 @@ func (a *agent) close(why error) error {
 		text = "The agent has ended: " + why.Error()
 	}
 	a.events.add("agent_stopped", text)
-	a.proxy.CloseIdleConnections()
+	if to := a.way.Load(); to != nil {
+		to.server.Close()
+	}
 	return errors.Join(a.output.Close(), a.events.file.Close())
 }
 

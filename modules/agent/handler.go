@@ -3,9 +3,7 @@ package agent
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -28,17 +26,6 @@ var allowed = map[string]string{
 	"/tokenize":            http.MethodPost,
 	"/detokenize":          http.MethodPost,
 }
-
-// passed are the headers of a request that reach the engine, and stripped those
-// of an answer that do not come back.
-var (
-	passed   = []string{"Accept", "Content-Type", "X-Request-Id", "Traceparent", "Tracestate"}
-	stripped = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Set-Cookie", "Server", "Alt-Svc"}
-)
-
-// maxRequest bounds a request's body, in bytes; the control plane's own limit
-// is lower.
-const maxRequest = 64 << 20
 
 // local returns the agent's own pages.
 func (a *agent) local() http.Handler {
@@ -71,74 +58,6 @@ func (a *agent) remote() http.Handler {
 			a.forward(w, r)
 		}
 	})
-}
-
-// forward passes the request to the engine and its answer back, each chunk as it
-// comes. The request is read to its end first: an engine that answers before
-// would have its answer cut short. An answer that breaks off breaks off here.
-func (a *agent) forward(w http.ResponseWriter, r *http.Request) {
-	address := a.engine.Address()
-	if address == "" {
-		w.Header().Set("Retry-After", "2")
-		refuse(w, http.StatusServiceUnavailable, "engine_not_ready", "The engine is not ready. "+a.engine.Status().Reason)
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
-	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
-		refuse(w, http.StatusRequestEntityTooLarge, "request_too_large", "The request is longer than 64 MiB.")
-		return
-	}
-	if err != nil {
-		panic(http.ErrAbortHandler) // whoever sent half of it has gone
-	}
-	out, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+address+r.URL.Path, bytes.NewReader(body))
-	if err != nil {
-		refuse(w, http.StatusBadRequest, "bad_request", "The request cannot be passed to the engine.")
-		return
-	}
-	for _, name := range passed {
-		if values := r.Header.Values(name); len(values) > 0 {
-			out.Header[name] = values
-		}
-	}
-	resp, err := a.proxy.RoundTrip(out)
-	if err != nil {
-		if r.Context().Err() != nil {
-			panic(http.ErrAbortHandler)
-		}
-		refuse(w, http.StatusBadGateway, "engine_broke_off", "The engine ended the connection before it answered.")
-		return
-	}
-	defer resp.Body.Close()
-	maps.Copy(w.Header(), resp.Header)
-	for _, name := range stripped {
-		w.Header().Del(name)
-	}
-	w.WriteHeader(resp.StatusCode)
-	copyAnswer(w, resp)
-}
-
-// copyAnswer copies the body, and flushes what came when its length is unknown.
-func copyAnswer(w http.ResponseWriter, resp *http.Response) {
-	flusher := http.NewResponseController(w)
-	buf := make([]byte, 8<<10)
-	for {
-		n, err := resp.Body.Read(buf)
-		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
-				panic(http.ErrAbortHandler)
-			}
-			if resp.ContentLength < 0 && flusher.Flush() != nil {
-				panic(http.ErrAbortHandler)
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			panic(http.ErrAbortHandler)
-		}
-	}
 }
 
 // refuse answers with an error in OpenAI's shape.
