@@ -59,7 +59,7 @@ var may = map[string][]string{
 	"modules/gateway/responses": {"modules/gateway/chat", "modules/gateway/openai"},
 
 	// The node's side: no database, no web framework.
-	"modules/agent":      {"app/fault", "app/upstream"},
+	"modules/agent":      {"app/fault", "app/http1", "app/upstream"},
 	"modules/agent/wire": {},
 
 	// Measuring programs are clients of what they measure.

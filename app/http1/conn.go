@@ -64,12 +64,19 @@ type conn struct {
 	seen     chan struct{} // what the watch sends when it ends
 }
 
+// leaver is a connection that tells by itself when its client has left, and
+// needs no watch.
+type leaver interface{ OnLeave(f func()) }
+
 func newConn(ctx context.Context, s *Server, nc net.Conn) *conn {
 	c := &conn{server: s, nc: nc, remote: nc.RemoteAddr().String(), idle: true, seen: make(chan struct{}, 1)}
 	c.ctx, c.gone = context.WithCancel(context.WithoutCancel(ctx))
 	c.plain = *(&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(c.ctx)
 	c.head.header, c.res.header = make(http.Header, 16), make(http.Header, 8)
 	c.body.c, c.res.c = c, c
+	if l, ok := nc.(leaver); ok {
+		l.OnLeave(c.gone)
+	}
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw, c.peek = raw, c.look

@@ -175,7 +175,7 @@ func (c *conn) read(p []byte) (int, error) {
 }
 
 // isTimeout reports whether a deadline has passed. Not every connection says so
-// with os.ErrDeadlineExceeded: a stream of a tunnel has an error of its own.
+// with os.ErrDeadlineExceeded.
 func isTimeout(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
 	return ok && timeout.Timeout()

@@ -12,7 +12,7 @@
 //	plain   the driver dials the agent, HTTP/1.1 without TLS
 //	tls     the driver dials the agent, HTTP/1.1 over mTLS: what encryption costs
 //	h2      the agent dials, HTTP/2 runs backwards over mTLS
-//	tunnel  the agent dials; what the product does: yamux, HTTP/1.1 in each stream
+//	tunnel  the agent dials; what the product does: HTTP/1.1 in streams of its own frames
 //
 // Modes are interleaved and the best round of each is kept, as everything else
 // on the machine only ever adds.

@@ -353,7 +353,7 @@ func TestAgent_B35_otherProtocolsAreToldToUpgrade(t *testing.T) {
 	w := setup(t)
 	id, token := w.joining(t, "a")
 	c := w.caller(t)
-	for _, version := range []int{0, wire.Protocol + 1, wire.Protocol - 2} {
+	for _, version := range []int{0, wire.Protocol + 1, wire.Oldest - 1} {
 		refused(t, "registration", c.post(t, wire.RegisterPath, wire.RegisterRequest{
 			Protocol: version, InstanceID: id, Token: token, CSR: "x",
 		}, nil), 426, wire.CodeUpgradeAgent)

@@ -3,15 +3,10 @@ package tunnel
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
-	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // network is a name service and a set of control planes, all in memory.
@@ -140,94 +135,4 @@ func TestDialer_comesBack_F20(t *testing.T) {
 		n.want(t, "after it came back", map[string]int{address: 2})
 		stop()
 	})
-}
-
-// recorder is a connection that remembers each write.
-type recorder struct {
-	net.Conn
-	mu     sync.Mutex
-	writes [][]byte
-}
-
-func (r *recorder) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	r.writes = append(r.writes, append([]byte(nil), p...))
-	r.mu.Unlock()
-	return r.Conn.Write(p)
-}
-
-// TestJoined_oneRecordPerFrame fails when yamux changes how it writes: nothing
-// breaks then, but each chunk of an answer costs twice what it should.
-func TestJoined_oneRecordPerFrame(t *testing.T) {
-	t.Parallel()
-	near, far := net.Pipe()
-	seen := &recorder{Conn: near}
-	id, linked := uuid.New(), make(chan struct{}, 2)
-	hub := NewHub(func(uuid.UUID) { linked <- struct{}{} })
-	go func() { _ = hub.Accept(id, far) }()
-	ctx, cancel := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	chunk := []byte("data: {\"choices\":[]}\n\n")
-	go func() {
-		served <- Serve(ctx, seen, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			for range 5 {
-				_, _ = w.Write(chunk)
-				_ = http.NewResponseController(w).Flush()
-			}
-		}), 0)
-	}()
-	<-linked
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://node/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := hub.Transport(id).RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()
-	if len(body) != 5*len(chunk) || err != nil {
-		t.Errorf("the answer has %d bytes, %v", len(body), err)
-	}
-	cancel()
-	if err := <-served; err != nil {
-		t.Errorf("Serve = %v", err)
-	}
-	<-linked
-	for _, w := range seen.writes {
-		if smallDataHeader(w) {
-			t.Error("a header was written without its body")
-		}
-	}
-}
-
-func TestJoined_keepsEveryByte(t *testing.T) {
-	t.Parallel()
-	for _, length := range []int{1, 12, 4096, joinBelow, joinBelow + 1, 200 << 10} {
-		near, far := net.Pipe()
-		got := make(chan []byte, 1)
-		go func() {
-			all, _ := io.ReadAll(far)
-			got <- all
-		}()
-		header := []byte{0, frameData, 0, 0, 0, 0, 0, 1, byte(length >> 24), byte(length >> 16), byte(length >> 8), byte(length)}
-		ping := []byte{0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9}
-		body := make([]byte, length)
-		for i := range body {
-			body[i] = byte(i)
-		}
-		j := &joined{Conn: near}
-		var want []byte
-		for _, p := range [][]byte{ping, header, body, ping, header, body} {
-			want = append(want, p...)
-			if n, err := j.Write(p); n != len(p) || err != nil {
-				t.Fatalf("Write = %d, %v", n, err)
-			}
-		}
-		_ = near.Close()
-		if all := <-got; string(all) != string(want) {
-			t.Errorf("body of %d: %d bytes came, want %d", length, len(all), len(want))
-		}
-	}
 }

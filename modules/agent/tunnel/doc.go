@@ -4,9 +4,10 @@
 // anybody's firewall.
 //
 // One connection is a link: mutual TLS 1.3, upgraded from an HTTP request, then
-// yamux, then HTTP/1.1 in each stream. docs/adr/0004-tunnel.md has the
-// measurements behind that. A node keeps two links to each address of the
-// control plane, since a lost packet stalls every stream of one connection.
+// frames of streams, then HTTP/1.1 in each stream. docs/adr/0004-tunnel.md and
+// docs/adr/0013-frames.md have the measurements behind that. A node keeps two
+// links to each address of the control plane, since a lost packet stalls every
+// stream of one connection.
 //
 //	control plane   Upgrade, Hub     one Hub per process, over all instances
 //	node            Dialer, Serve    one Dialer per agent
@@ -15,20 +16,22 @@
 //
 //   - A request that is cancelled closes its stream: the other end's handler has
 //     its context cancelled after one trip of the network.
-//   - A peer that is silently gone is noticed within ten seconds, by pings that
-//     must be answered.
+//   - A peer that is silently gone is noticed within ten seconds: both ends send
+//     something every two.
 //   - A reader that stalls holds at most 256 KiB of its own stream and nobody
 //     else.
 //   - An answer that broke off ends in an error, never in a clean end.
+//
+// # Frames
+//
+// The control plane opens streams and keeps them for one request after the
+// other; the agent opens none. Each direction of a stream has a credit of 256 KiB
+// that the reader's end renews as it reads. An end says that it leaves, and takes
+// no further streams then; either end may close a stream, for both directions at
+// once. A frame that makes no sense ends the link.
 package tunnel
 
-import (
-	"errors"
-	"io"
-	"time"
-
-	"github.com/hashicorp/yamux"
-)
+import "errors"
 
 // Errors of both ends.
 var (
@@ -42,27 +45,3 @@ var (
 	// ErrClosed is returned by Accept of a hub that is closed.
 	ErrClosed = errors.New("hub is closed")
 )
-
-// A peer is dead when it has not answered a ping for pingTimeout; pings go out
-// every pingEvery. Their sum is the longest a dead peer goes unnoticed.
-const (
-	pingEvery   = 3 * time.Second
-	pingTimeout = 5 * time.Second
-)
-
-// resetAfter is how long a stream that one end closed may wait for the other
-// end to close it too. An answer that nobody reads any more ends then.
-const resetAfter = 10 * time.Second
-
-// backlog is how many streams may be opened before the agent took the first.
-const backlog = 1024
-
-func yamuxConfig() *yamux.Config {
-	c := yamux.DefaultConfig()
-	c.AcceptBacklog = backlog
-	c.KeepAliveInterval = pingEvery
-	c.ConnectionWriteTimeout = pingTimeout
-	c.StreamCloseTimeout = resetAfter
-	c.LogOutput = io.Discard // whatever it would say ends the session with an error
-	return c
-}

@@ -37,16 +37,14 @@ func NewHub(changed func(id uuid.UUID)) *Hub {
 // link, and blocks until the link ends. It always closes conn. It returns nil
 // when Drop or Close ended the link, and why it ended otherwise.
 func (h *Hub) Accept(id uuid.UUID, conn net.Conn) error {
-	l, err := newLink(conn)
-	if err != nil {
-		return errors.Join(err, conn.Close())
-	}
+	l := newLink(conn)
 	if err := h.add(id, l); err != nil {
-		l.close()
+		l.drop()
+		_ = l.wait()
 		return err
 	}
 	h.changed(id)
-	err = l.wait()
+	err := l.wait()
 	h.remove(id, l)
 	h.changed(id)
 	return err
@@ -86,7 +84,7 @@ func (h *Hub) remove(id uuid.UUID, l *link) {
 func (h *Hub) Connected(id uuid.UUID) int {
 	n := 0
 	for _, l := range h.of(id) {
-		if !l.leaving.Load() {
+		if l.takes() {
 			n++
 		}
 	}
@@ -133,11 +131,9 @@ func (h *Hub) Open(id uuid.UUID) (*Stream, error) {
 		if l == nil {
 			break
 		}
-		if conn, err := l.session.Open(); err == nil {
-			l.running.Add(1)
-			return &Stream{Conn: conn, link: l, counted: true}, nil
+		if t, err := l.open(); err == nil {
+			return t, nil
 		}
-		l.leaving.Store(true)
 		tried = l
 	}
 	return nil, ErrNotConnected
@@ -188,7 +184,7 @@ func (t *route) RoundTrip(r *http.Request) (*http.Response, error) {
 func pick(links []*link, except *link) *link {
 	var best *link
 	for _, l := range links {
-		if l == except || l.leaving.Load() {
+		if l == except || !l.takes() {
 			continue
 		}
 		if best == nil || l.running.Load() < best.running.Load() {

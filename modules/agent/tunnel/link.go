@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,108 +9,65 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/hashicorp/yamux"
 )
-
-// errNoStream says that a link could not take a request at all.
-var errNoStream = errors.New("link takes no request")
 
 // link is the control plane's end of one connection.
 type link struct {
-	session *yamux.Session
+	session *session
 	http    *http.Transport
 	running atomic.Int64 // requests whose answer has not ended, and streams that Open gave out
-	leaving atomic.Bool  // the agent asked for no more requests, or the link is ending
 	dropped atomic.Bool
 }
 
-func newLink(conn net.Conn) (*link, error) {
-	session, err := yamux.Client(&joined{Conn: conn}, yamuxConfig())
-	if err != nil {
-		return nil, fmt.Errorf("open link: %w", err)
-	}
-	// Agents open no streams: one that tries gets a reset, not our memory.
-	if err := session.GoAway(); err != nil {
-		_ = session.Close()
-		return nil, fmt.Errorf("open link: %w", err)
-	}
-	l := &link{session: session}
+func newLink(conn net.Conn) *link {
+	l := &link{session: newSession(conn, true)}
 	l.http = &http.Transport{
-		DialContext:            func(context.Context, string, string) (net.Conn, error) { return l.open() },
+		DialContext:            func(context.Context, string, string) (net.Conn, error) { return l.dial() },
 		DisableCompression:     true, // bytes go through as they are
 		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        time.Minute, // shorter than the agent's: it never closes one that we use
 		MaxResponseHeaderBytes: 256 << 10,
 	}
-	return l, nil
+	return l
 }
 
-func (l *link) open() (net.Conn, error) {
-	conn, err := l.session.Open()
+// dial opens a stream for the transport, which counts requests and not streams.
+func (l *link) dial() (net.Conn, error) {
+	t, err := l.session.open()
 	if err != nil {
-		l.leaving.Store(true)
-		return nil, fmt.Errorf("%w: %w", errNoStream, err)
+		return nil, err
 	}
-	return &Stream{Conn: conn, link: l}, nil
+	return t, nil
 }
 
-// Stream is one connection through a tunnel. It gives nothing after Close: yamux
-// goes on giving what comes until the other end closes too, and a cancelled
-// request could then look like a whole one.
-type Stream struct {
-	net.Conn
-
-	link    *link
-	counted bool // as running on its link, for as long as it is open
-	closed  atomic.Bool
-}
-
-// Read reads from the stream until it is closed, by either end.
-func (s *Stream) Read(p []byte) (int, error) {
-	n, err := s.Conn.Read(p)
-	if s.closed.Load() {
-		return 0, net.ErrClosed
+// open opens a stream that counts until it is closed.
+func (l *link) open() (*Stream, error) {
+	t, err := l.session.open()
+	if err != nil {
+		return nil, err
 	}
-	return n, err
+	l.running.Add(1)
+	t.running = &l.running
+	return t, nil
 }
 
-// Close closes the stream, which ends what the agent does for it.
-func (s *Stream) Close() error {
-	if !s.closed.Swap(true) && s.counted {
-		s.link.running.Add(-1)
-	}
-	return s.Conn.Close()
-}
-
-// Usable reports whether the stream's link still takes requests.
-func (s *Stream) Usable() bool {
-	return !s.closed.Load() && !s.link.leaving.Load() && !s.link.session.IsClosed()
-}
+// takes reports whether the link takes requests.
+func (l *link) takes() bool { return !l.session.leaving.Load() }
 
 // wait returns when the link has ended: nil after drop, else why.
 func (l *link) wait() error {
-	_, err := l.session.AcceptStream() // the session's end is what comes
-	if err == nil {
-		err = errors.New("the agent opened a stream")
-	}
-	l.leaving.Store(true)
-	l.close()
+	err := l.session.wait()
+	l.http.CloseIdleConnections()
 	if l.dropped.Load() {
 		return nil
 	}
 	return fmt.Errorf("link ended: %w", err)
 }
 
+// drop ends the link and every request in it.
 func (l *link) drop() {
 	l.dropped.Store(true)
-	l.close()
-}
-
-func (l *link) close() {
-	l.leaving.Store(true)
-	_ = l.session.Close()
-	l.http.CloseIdleConnections()
+	l.session.end(errDropped)
 }
 
 // roundTrip sends r and counts it as running until its answer ends.

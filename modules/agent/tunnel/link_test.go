@@ -130,6 +130,7 @@ func TestUpgrade_refusals(t *testing.T) {
 		"other":        {"Upgrade": {"websocket"}},
 		"no protocol":  {"Upgrade": {wire.Upgrade}},
 		"B35 too old":  {"Upgrade": {wire.Upgrade}, wire.ProtocolHeader: {"0"}},
+		"B35 yamux":    {"Upgrade": {wire.Upgrade}, wire.ProtocolHeader: {"1"}},
 		"B35 too new":  {"Upgrade": {wire.Upgrade}, wire.ProtocolHeader: {"99"}},
 		"not a number": {"Upgrade": {wire.Upgrade}, wire.ProtocolHeader: {"one"}},
 	} {

@@ -2,74 +2,76 @@ package tunnel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
-	"github.com/hashicorp/yamux"
+	"github.com/inventiv-it-for-ai/inventiv/app/http1"
+)
+
+const (
+	headTime = time.Minute     // for the head of a request
+	idleTime = 3 * time.Minute // longer than the control plane keeps a stream for later
 )
 
 // Serve answers the requests that come back through conn with h, until the link
 // ends or ctx does. When ctx ends it takes no new request, gives those that run
 // up to grace to finish, and returns nil; it returns why the link ended
 // otherwise. It always closes conn.
+//
+// What app/http1 asks of a handler holds for h: nothing of a request may be kept
+// after it has returned.
 func Serve(ctx context.Context, conn net.Conn, h http.Handler, grace time.Duration) error {
-	session, err := yamux.Server(&joined{Conn: conn}, yamuxConfig())
-	if err != nil {
-		return errors.Join(fmt.Errorf("open link: %w", err), conn.Close())
+	s := newSession(conn, false)
+	quiet := slog.New(slog.DiscardHandler)
+	front := http1.New(http1.Config{
+		Handler: h, Mine: func(string) bool { return true }, Log: quiet, HeaderTimeout: headTime, IdleTimeout: idleTime,
+	})
+	rest := &http.Server{
+		Handler: h, ReadHeaderTimeout: headTime, IdleTimeout: idleTime, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
-	s := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: time.Minute,
-		IdleTimeout:       3 * time.Minute, // longer than the hub's, see link
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(newStreams(ctx, session)) }()
+	var served sync.WaitGroup
+	served.Go(func() { _ = front.Serve(ctx, streams{s}) })
+	served.Go(func() { _ = rest.Serve(front.Rest()) })
 	select {
-	case err = <-ended:
-		err = fmt.Errorf("link ended: %w", err)
+	case <-s.done:
 	case <-ctx.Done():
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-		_ = s.Shutdown(leave) // running out of grace is no fault
+		_ = front.Shutdown(leave) // running out of grace is no fault
+		_ = rest.Shutdown(leave)
 		cancel()
 	}
-	_ = session.Close()
-	_ = s.Close()
+	s.close()
+	err := s.wait()
+	_ = front.Close()
+	_ = rest.Close()
+	served.Wait()
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // the end was asked for
 	}
-	return err
+	return fmt.Errorf("link ended: %w", err)
 }
 
-// streams is a session as a listener whose Close only takes no more streams:
-// http.Server.Shutdown closes the listener first, and the requests that run are
-// in the same session.
-type streams struct {
-	*yamux.Session
-	open context.Context //nolint:containedctx // ended by Close, as Accept is not given one
-	done context.CancelFunc
-}
+// streams is a session as a listener. Its Close only takes no more streams, as a
+// server closes its listener first, and the requests that run are in the same
+// session.
+type streams struct{ *session }
 
-func newStreams(ctx context.Context, session *yamux.Session) *streams {
-	s := &streams{Session: session}
-	s.open, s.done = context.WithCancel(context.WithoutCancel(ctx))
-	return s
-}
-
-func (s *streams) Accept() (net.Conn, error) {
-	stream, err := s.AcceptStreamWithContext(s.open)
+func (s streams) Accept() (net.Conn, error) {
+	t, err := s.accept()
 	if err != nil {
 		return nil, err
 	}
-	return stream, nil
+	return t, nil
 }
 
-func (s *streams) Close() error {
-	defer s.done()
-	return s.GoAway()
+func (s streams) Close() error {
+	s.leave()
+	return nil
 }
+
+func (s streams) Addr() net.Addr { return s.conn.LocalAddr() }

@@ -48,9 +48,13 @@ const (
 	ProtocolHeader = "Inventiv-Protocol"
 )
 
-// Protocol is the version this binary speaks. The control plane accepts it and
-// the one before, so that agents may be upgraded after it.
-const Protocol = 1
+// Protocol is the version this binary speaks. The control plane accepts agents
+// from Oldest on, which is the one before wherever that is possible, so that
+// agents may be upgraded after it. Version 1 had another tunnel.
+const (
+	Protocol = 2
+	Oldest   = 2
+)
 
 // The codes of a Problem that agents act on.
 const (
@@ -66,14 +70,15 @@ const (
 // in bytes. A longer one is refused before it is read to its end.
 const MaxBody = 1 << 20
 
-// ErrProtocol is returned for an agent that is older than N-1 or newer than N.
+// ErrProtocol is returned for an agent that is older than Oldest or newer than
+// Protocol.
 var ErrProtocol = errors.New("protocol not spoken")
 
-// CheckProtocol says whether an agent that speaks version can be served: this
-// binary's Protocol and the one before. The error wraps ErrProtocol and is a
-// sentence for people; it belongs in a 426 with CodeUpgradeAgent.
+// CheckProtocol says whether an agent that speaks version can be served: Oldest to
+// Protocol. The error wraps ErrProtocol and is a sentence for people; it belongs
+// in a 426 with CodeUpgradeAgent.
 func CheckProtocol(version int) error {
-	if version == Protocol || (version == Protocol-1 && version > 0) {
+	if Oldest <= version && version <= Protocol {
 		return nil
 	}
 	side := "older"

@@ -22,10 +22,10 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/agent/wire"
 )
 
-func TestCheckProtocol_B35_takesThisAndTheOneBefore(t *testing.T) {
+func TestCheckProtocol_B35_takesOldestToProtocol(t *testing.T) {
 	t.Parallel()
 	for version := -1; version <= wire.Protocol+2; version++ {
-		want := version > 0 && (version == wire.Protocol || version == wire.Protocol-1)
+		want := version >= wire.Oldest && version <= wire.Protocol
 		err := wire.CheckProtocol(version)
 		if (err == nil) != want {
 			t.Errorf("CheckProtocol(%d) = %v, want ok %t", version, err, want)
