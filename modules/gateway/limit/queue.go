@@ -33,6 +33,9 @@ type line struct {
 	calls []chan struct{}
 }
 
+// Closed is the room of a queue that lets nobody in.
+const Closed = -1
+
 // Set changes how many requests may be in progress and how many may wait. A
 // room of 0 is no limit.
 func (q *Queue) Set(room, most int64) {
@@ -43,9 +46,22 @@ func (q *Queue) Set(room, most int64) {
 	}
 }
 
+// Beat is what is done while a request waits: Do after First, and then again
+// after each Every. Its error ends the wait. Without Do there is nothing.
+type Beat struct {
+	First, Every time.Duration
+	Do           func() error
+}
+
 // Enter takes a place, waiting for one up to patience, and fails with ErrFull,
 // ErrLate, or ctx's error. After nil, Leave must be called once.
 func (q *Queue) Enter(ctx context.Context, whose uuid.UUID, patience time.Duration) error {
+	return q.EnterAlive(ctx, whose, patience, Beat{})
+}
+
+// EnterAlive is Enter for a request that is heard of while it waits. It may fail
+// with the beat's error, too.
+func (q *Queue) EnterAlive(ctx context.Context, whose uuid.UUID, patience time.Duration, beat Beat) error {
 	if q.waiting.Load() == 0 && q.take() {
 		return nil
 	}
@@ -55,13 +71,26 @@ func (q *Queue) Enter(ctx context.Context, whose uuid.UUID, patience time.Durati
 	}
 	late := time.NewTimer(patience)
 	defer late.Stop()
-	select {
-	case <-called:
-		return nil
-	case <-late.C:
-		err = ErrLate
-	case <-ctx.Done():
-		err = ctx.Err()
+	var next *time.Timer
+	var due <-chan time.Time // never, without a beat
+	if beat.Do != nil {
+		next = time.NewTimer(beat.First)
+		defer next.Stop()
+		due = next.C
+	}
+	for err == nil {
+		select {
+		case <-called:
+			return nil
+		case <-late.C:
+			err = ErrLate
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-due:
+			if err = beat.Do(); err == nil {
+				next.Reset(beat.Every)
+			}
+		}
 	}
 	if q.drop(whose, called) {
 		return err
@@ -84,7 +113,7 @@ func (q *Queue) Waiting() int64 { return q.waiting.Load() }
 func (q *Queue) take() bool {
 	for {
 		busy, room := q.busy.Load(), q.room.Load()
-		if room > 0 && busy >= room {
+		if room == Closed || room > 0 && busy >= room {
 			return false
 		}
 		if q.busy.CompareAndSwap(busy, busy+1) {
