@@ -85,10 +85,7 @@ func (r routed) Routes(ctx context.Context) ([]gateway.Replica, []gateway.Sleepi
 		}
 	}
 	for i, v := range asleep {
-		sleeping[i] = gateway.Sleeping{Organisation: v.Organisation, Model: v.Model, State: "stopped"}
-		if v.Starting {
-			sleeping[i].State = "starting"
-		}
+		sleeping[i] = gateway.Sleeping{Organisation: v.Organisation, Model: v.Model, State: v.State}
 	}
 	return replicas, sleeping, err //nolint:wrapcheck // says enough
 }

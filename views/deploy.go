@@ -19,6 +19,7 @@ type Deploy struct {
 	Then     []string // offers to fall back to
 	Name     string
 	Min, Max int
+	Idle     int // minutes without a request, with a minimum of 0
 	Needs    int // GB of GPU memory the model needs
 	Refusal  Refusal
 	May      May
@@ -103,6 +104,9 @@ func (p Deploy) command() string {
 		}
 	}
 	words = append(words, "--min", strconv.Itoa(p.Min), "--max", strconv.Itoa(p.Max))
+	if p.Min == 0 {
+		words = append(words, "--idle-minutes", strconv.Itoa(p.Idle))
+	}
 	return strings.Join(words, " ")
 }
 

@@ -14,11 +14,12 @@ import (
 type DeploymentRow struct {
 	ID, Name string
 	Model    string
-	State    string // serving, scaling, waiting, stopped, stopping, broken
+	State    string // serving, scaling, waiting, asleep, stopped, stopping, broken
 	Reason   string // a sentence, when it is not as wanted
 	Ready    int
 	Replicas int // all that run or are on their way
 	Min, Max int
+	Idle     int      // minutes without a request, with a minimum of 0
 	Offers   []string // in order of preference, for people
 	PerHour  money.EUR
 	Created  time.Time
@@ -99,6 +100,8 @@ func (p Deployment) Title() string {
 	switch {
 	case r.State == "stopped":
 		return r.Name + " is stopped"
+	case r.State == "asleep":
+		return r.Name + " is asleep"
 	case r.Ready > 0 && r.Ready >= r.Min:
 		return r.Name + " serves on " + Plural(r.Ready, "instance", "instances")
 	case r.Ready > 0:

@@ -23,6 +23,7 @@ var states = map[string]lifecycle{
 	"serving":  {"ready", "Serving"},
 	"scaling":  {"busy", "Scaling"},
 	"waiting":  {"busy", "Waiting"},
+	"asleep":   {"off", "Asleep"},
 	"stopped":  {"off", "Stopped"},
 	"stopping": {"busy", "Stopping"},
 	"broken":   {"bad", "Not serving"},

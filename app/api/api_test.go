@@ -136,7 +136,7 @@ func TestDeployments_fromCreationToTheEnd(t *testing.T) {
 	a.into(t, &made)
 	want := api.Deployment{
 		ID: made.ID, Name: "chat", Model: "inventiv/simulated-chat", Kind: "chat", Offers: []string{"mock/local-1/SIM-L4-1-24G"},
-		Replicas: api.Replicas{Max: 2}, VolumeGB: 20, Engine: made.Engine, CreatedBy: w.owner.Ref(), CreatedAt: made.CreatedAt, Reason: made.Reason, Message: made.Message,
+		Replicas: api.Replicas{Max: 2, IdleMinutes: new(15)}, VolumeGB: 20, Engine: made.Engine, CreatedBy: w.owner.Ref(), CreatedAt: made.CreatedAt, Reason: made.Reason, Message: made.Message,
 	}
 	if diff := cmp.Diff(want, made); a.status != http.StatusCreated || diff != "" {
 		t.Fatalf("create: %d (-want +got)\n%s", a.status, diff)
@@ -153,9 +153,12 @@ func TestDeployments_fromCreationToTheEnd(t *testing.T) {
 		{"GET", "/deployments/chat", "", 200, made.ID.String()},
 		{"GET", "/deployments/" + made.ID.String(), "", 200, `"name":"chat"`},
 		{"POST", "/deployments", deployment, 409, "already"},
-		{"POST", "/deployments/chat/scale", `{"min":1,"max":3}`, 200, `"replicas":{"min":1,"max":3}`},
-		{"POST", "/deployments/chat/scale", `{"min":2}`, 200, `"replicas":{"min":2,"max":2}`},
+		{"POST", "/deployments/chat/scale", `{"min":1,"max":3}`, 200, `"replicas":{"min":1,"max":3,"idle_minutes":15}`},
+		{"POST", "/deployments/chat/scale", `{"min":2}`, 200, `"replicas":{"min":2,"max":2,"idle_minutes":15}`},
 		{"POST", "/deployments/chat/scale", `{"min":-1}`, 422, `"pointer":"/replicas"`},
+		{"POST", "/deployments/chat/scale", `{"min":0,"max":1,"idle_minutes":0}`, 200, `"replicas":{"min":0,"max":1,"idle_minutes":0}`},
+		{"POST", "/deployments/chat/scale", `{"min":0,"max":1}`, 200, `"replicas":{"min":0,"max":1,"idle_minutes":0}`},
+		{"POST", "/deployments/chat/scale", `{"min":0,"idle_minutes":43201}`, 422, `"pointer":"/idle_minutes"`},
 		{"POST", "/deployments/chat/stop", "", 200, `"stopped":true`},
 		{"POST", "/deployments/chat/start", "{}", 200, `"stopped":false`},
 		{"POST", "/deployments/chat/start", `{"x":1}`, 400, `"code":"unknown_field"`},

@@ -34,6 +34,8 @@ type Deployment struct {
 type Replicas struct {
 	Min int `json:"min" required:"true" minimum:"0" maximum:"100"`
 	Max int `json:"max" required:"true" minimum:"0" maximum:"100" description:"0: the same as min."`
+	// A pointer, as 0 is a choice.
+	IdleMinutes *int `json:"idle_minutes,omitempty" minimum:"0" maximum:"43200" description:"With a minimum of 0: minutes without a request after which it sleeps, until the next request wakes it. 0: never. 15, when it is left out."`
 }
 
 func toDeployment(d instance.Deployment) Deployment {
@@ -42,7 +44,7 @@ func toDeployment(d instance.Deployment) Deployment {
 		offers[i] = o.String()
 	}
 	return Deployment{
-		ID: d.ID, Name: d.Name, Model: d.Model, Kind: d.Kind, Offers: offers, Replicas: Replicas{d.Min, d.Max}, VolumeGB: d.VolumeGB,
+		ID: d.ID, Name: d.Name, Model: d.Model, Kind: d.Kind, Offers: offers, Replicas: Replicas{d.Min, d.Max, &d.Idle}, VolumeGB: d.VolumeGB,
 		Engine: d.Engine, Stopped: d.Stopped, Live: d.Live, Ready: d.Ready, Reason: string(d.Reason), Message: d.Message,
 		CreatedBy: d.CreatedBy, CreatedAt: d.CreatedAt.UTC(),
 	}
@@ -77,7 +79,7 @@ func (a *API) postDeployment(c ctx, actor auth.Actor, in newDeployment) (Deploym
 		in.Replicas.Min = 1
 	}
 	d, err := a.Instances.Deploy(c, actor, instance.DeployRequest{
-		Name: in.Name, Model: in.Model, Offers: in.Offers, Min: in.Replicas.Min, Max: in.Replicas.Max,
+		Name: in.Name, Model: in.Model, Offers: in.Offers, Min: in.Replicas.Min, Max: in.Replicas.Max, Idle: in.Replicas.IdleMinutes,
 		VolumeGB: in.VolumeGB, Engine: in.Engine,
 	})
 	return toDeployment(d), err
@@ -86,11 +88,13 @@ func (a *API) postDeployment(c ctx, actor auth.Actor, in newDeployment) (Deploym
 type scaling struct {
 	Ref string `path:"ref" json:"-" pattern:"^[0-9a-z][0-9a-z-]{0,62}$" description:"the id or name of a deployment has 1 to 63 lower-case letters, digits and hyphens"`
 	Min int    `json:"min" required:"true" minimum:"0" maximum:"100"`
-	Max int    `json:"max" minimum:"0" maximum:"100" description:"The same as min, when it is left out."`
+	Max int    `json:"max" minimum:"0" maximum:"100" description:"The same as min and at least 1, when it is left out."`
+
+	IdleMinutes *int `json:"idle_minutes,omitempty" minimum:"0" maximum:"43200" description:"Minutes without a request after which it sleeps, if min is 0; 0: never. As it is, when it is left out."`
 }
 
 func (a *API) scaleDeployment(c ctx, actor auth.Actor, in scaling) (Deployment, error) {
-	d, err := a.Instances.Scale(c, actor, in.Ref, in.Min, max(in.Min, in.Max))
+	d, err := a.Instances.Scale(c, actor, in.Ref, in.Min, max(in.Min, in.Max, 1), in.IdleMinutes)
 	return toDeployment(d), err
 }
 

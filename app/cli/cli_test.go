@@ -186,6 +186,7 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 		{"deployments get chat", []string{"NAME:", "chat"}, ""},
 		{"deployments create chat --model m --offer a/b/c --offer d/e/f", []string{"chat"}, `POST /deployments {"model":"m","name":"chat","offers":["a/b/c","d/e/f"],"replicas":{"max":1,"min":1},"volume_gb":0}`},
 		{"deployments scale chat --min 2 --max 5", []string{"chat"}, `POST /deployments/chat/scale {"max":5,"min":2}`},
+		{"deployments scale chat --min 0 --max 1 --idle-minutes 0", []string{"chat"}, `POST /deployments/chat/scale {"idle_minutes":0,"max":1,"min":0}`},
 		{"deployments stop chat", nil, "POST /deployments/chat/stop"},
 		{"deployments start chat", nil, "POST /deployments/chat/start"},
 		{"deployments delete chat --yes", []string{"done"}, "DELETE /deployments/chat"},

@@ -26,36 +26,48 @@ func (c Config) deployments() *cobra.Command {
 		if err := c.get("/deployments"+path(c.args[0]), nil, &d); err != nil {
 			return err
 		}
-		return c.one(append(deploymentColumns, col("ID", "id"), moment("CREATED", "created_at")), d)
+		return c.one(append(deploymentColumns, column{"IDLE MINUTES", func(r row) string { return r.sub("replicas").text("idle_minutes") }}, col("ID", "id"), moment("CREATED", "created_at")), d)
 	}), "/deployments", "name")
 	n.create()
 
-	var low, high int
+	var low, high, idle int
 	scale := n.verb("scale NAME", "Set the number of replicas", func(c *call) error {
 		var d row
-		if err := c.post("/deployments"+path(c.args[0], "scale"), map[string]int{"min": low, "max": max(low, high)}, &d); err != nil {
+		if err := c.post("/deployments"+path(c.args[0], "scale"), replicas(low, high, idle), &d); err != nil {
 			return err
 		}
 		return c.one(deploymentColumns, d)
 	})
 	scale.Flags().IntVar(&low, "min", 1, "fewest replicas")
 	scale.Flags().IntVar(&high, "max", 0, "most replicas; the same as --min when it is left out")
+	scale.Flags().IntVar(&idle, "idle-minutes", -1, idleHelp+"; as it is when it is left out")
 	n.names(scale, "/deployments", "name")
 	n.act("stop", "End all replicas and keep the deployment", "/deployments", deploymentColumns)
-	n.act("start", "Let a stopped deployment have its replicas again", "/deployments", deploymentColumns)
+	n.act("start", "Let a stopped deployment have its replicas again, or wake one that sleeps", "/deployments", deploymentColumns)
 	n.remove("delete", "NAME", "End all replicas and forget the deployment", "/deployments", "name", "delete the deployment")
 	return n.cmd
+}
+
+const idleHelp = "with --min 0: minutes without a request after which it sleeps; 0: never"
+
+// replicas is how many a deployment keeps; an idle time below 0 is left out.
+func replicas(low, high, idle int) map[string]int {
+	in := map[string]int{"min": low, "max": max(low, high)}
+	if idle >= 0 {
+		in["idle_minutes"] = idle
+	}
+	return in
 }
 
 func (n *noun) create() {
 	var model string
 	var offers []string
-	var low, high, volume int
+	var low, high, idle, volume int
 	var wait bool
 	var patience time.Duration
 	cmd := n.verb("create NAME", "Deploy a model", func(c *call) error {
 		in := row{
-			"name": c.args[0], "model": model, "offers": offers, "volume_gb": volume, "replicas": map[string]int{"min": low, "max": max(low, high)},
+			"name": c.args[0], "model": model, "offers": offers, "volume_gb": volume, "replicas": replicas(low, high, idle),
 		}
 		var d row
 		if err := c.post("/deployments", in, &d); err != nil {
@@ -75,6 +87,7 @@ func (n *noun) create() {
 	f.StringArrayVar(&offers, "offer", nil, "provider/zone/type; given again, the next choice; see inventiv models offers MODEL")
 	f.IntVar(&low, "min", 1, "fewest replicas")
 	f.IntVar(&high, "max", 0, "most replicas; the same as --min when it is left out")
+	f.IntVar(&idle, "idle-minutes", -1, idleHelp+"; 15 when it is left out")
 	f.IntVar(&volume, "volume-gb", 0, "size of each volume; as recommended when it is left out")
 	f.BoolVar(&wait, "wait", false, "show the steps and return when it serves")
 	f.DurationVar(&patience, "wait-timeout", 30*time.Minute, "how long to wait")

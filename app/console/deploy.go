@@ -61,7 +61,7 @@ func (p *Console) postDeployment(c *echo.Context) error {
 	}
 	low, high := number(form.Get("min"), -1), number(form.Get("max"), -1) // the service says what is allowed
 	d, err := p.Instances.Deploy(ctx, a, instance.DeployRequest{
-		Name: form.Get("name"), Model: form.Get("model"), Offers: offers, Min: low, Max: high,
+		Name: form.Get("name"), Model: form.Get("model"), Offers: offers, Min: low, Max: high, Idle: idleMinutes(form.Get("idle")),
 	})
 	if err != nil {
 		why, status, ok := refused(c, err)
@@ -93,6 +93,8 @@ func toInputs(why views.Refusal) views.Refusal {
 	case "name":
 	case "replicas":
 		why.Field = "min"
+	case "idle_minutes":
+		why.Field = "idle"
 	default:
 		why.Field = ""
 	}
@@ -103,9 +105,12 @@ func toInputs(why views.Refusal) views.Refusal {
 func (p *Console) plan(ctx context.Context, a auth.Actor, form url.Values) (views.Deploy, error) {
 	page := views.Deploy{
 		Model: form.Get("model"), First: form.Get("first"), Then: form["then"], Name: form.Get("name"),
-		Min: number(form.Get("min"), 1), Max: number(form.Get("max"), 1), May: allowed(a),
+		Min: number(form.Get("min"), 1), Max: number(form.Get("max"), 1), Idle: instance.DefaultIdle, May: allowed(a),
 	}
 	page.Max = max(page.Max, page.Min)
+	if idle := idleMinutes(form.Get("idle")); idle != nil {
+		page.Idle = max(*idle, 0)
+	}
 	models, err := p.Catalog.Models(ctx, a.Organisation)
 	if err != nil {
 		return page, err //nolint:wrapcheck // says enough

@@ -50,7 +50,7 @@ func (p *Console) burnByDeployment(ctx context.Context, a auth.Actor) (map[uuid.
 
 func deploymentRow(d instance.Deployment, perHour money.EUR) views.DeploymentRow {
 	r := views.DeploymentRow{
-		ID: d.ID.String(), Name: d.Name, Model: d.Model, Reason: d.Message, Ready: d.Ready, Replicas: d.Live, Min: d.Min, Max: d.Max,
+		ID: d.ID.String(), Name: d.Name, Model: d.Model, Reason: d.Message, Ready: d.Ready, Replicas: d.Live, Min: d.Min, Max: d.Max, Idle: d.Idle,
 		PerHour: perHour, Created: d.CreatedAt,
 	}
 	for _, o := range d.Offers {
@@ -66,6 +66,8 @@ func deploymentRow(d instance.Deployment, perHour money.EUR) views.DeploymentRow
 		r.State = "serving"
 	case d.Reason == instance.ReasonReplicasFailing:
 		r.State = "broken"
+	case d.Reason == instance.ReasonAsleep:
+		r.State = "asleep"
 	case d.Live > 0:
 		r.State = "scaling"
 	default:
@@ -143,8 +145,20 @@ func (p *Console) postScale(c *echo.Context) error {
 	if err1 != nil || err2 != nil {
 		low, high = -1, -1 // the service says what is allowed
 	}
-	_, err := p.Instances.Scale(c.Request().Context(), actor(c), c.Param("ref"), low, high)
+	_, err := p.Instances.Scale(c.Request().Context(), actor(c), c.Param("ref"), low, high, idleMinutes(c.FormValue("idle")))
 	return p.afterDeployment(c, err)
+}
+
+// idleMinutes reads the idle time of a form; nil for one that does not say it.
+func idleMinutes(text string) *int {
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		n = -1 // the service says what is allowed
+	}
+	return &n
 }
 
 // postStart serves POST /deployments/:ref/start.

@@ -12,30 +12,24 @@ import (
 // a step still to be taken was never taken before, or when the present one
 // takes so much longer than usual that the past says nothing about its end.
 func estimate(steps []views.Step, usual map[instance.Step]instance.Usual, now time.Time) time.Duration {
-	var left time.Duration
-	foreseen := true
+	var ahead []instance.Step
+	var spent time.Duration
 	for i, s := range steps {
-		u, known := usual[instance.Step(s.Code)]
-		ahead := s.State == "now" || s.State == "todo"
-		if !known {
-			foreseen = foreseen && !ahead
-			continue
-		}
-		var spent time.Duration
-		if s.State == "now" {
+		step := instance.Step(s.Code)
+		late := false
+		switch s.State {
+		case "now":
 			spent = now.Sub(s.Started)
+			late = usual[step].Late(spent)
+			ahead = append(ahead, step)
+		case "todo":
+			ahead = append(ahead, step)
 		}
-		late := spent > u.Median+max(u.Median/2, 5*time.Second)
-		foreseen = foreseen && !late
-		if ahead {
-			left += max(0, u.Median-spent)
+		if u, known := usual[step]; known {
+			steps[i].Usual = usually(u, late)
 		}
-		steps[i].Usual = usually(u, late)
 	}
-	if !foreseen {
-		return 0
-	}
-	return left
+	return instance.Remaining(usual, ahead, spent)
 }
 
 // usually words how long a step took before; what takes no time needs no word.

@@ -13,15 +13,22 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance/internal/instancedb"
 )
 
-// Scale sets how many replicas a deployment keeps. It fails with
-// fault.Invalid for numbers that cannot be kept and fault.NotFound for a
+// Scale sets how many replicas a deployment keeps and, unless idle is nil, after
+// how many minutes without a request it sleeps if it may have none; 0 is never. It fails
+// with fault.Invalid for numbers that cannot be kept and fault.NotFound for a
 // deployment that the organisation does not have.
-func (s *Service) Scale(ctx context.Context, actor auth.Actor, ref string, low, high int) (Deployment, error) {
+func (s *Service) Scale(ctx context.Context, actor auth.Actor, ref string, low, high int, idle *int) (Deployment, error) {
 	if err := checkReplicas(low, high); err != nil {
+		return Deployment{}, err
+	}
+	if err := checkIdle(idle); err != nil {
 		return Deployment{}, err
 	}
 	return s.change(ctx, actor, ref, "deployment.scale", func(p *instancedb.ChangeDeploymentParams) {
 		p.MinReplicas, p.MaxReplicas = int32(low), int32(high)
+		if idle != nil {
+			p.IdleMinutes = int32(*idle)
+		}
 	})
 }
 
@@ -31,11 +38,12 @@ func (s *Service) StopDeployment(ctx context.Context, actor auth.Actor, ref stri
 	return s.change(ctx, actor, ref, "deployment.stop", func(p *instancedb.ChangeDeploymentParams) { p.Stopped = true })
 }
 
-// StartDeployment lets a stopped deployment have its replicas again, and one
-// whose replicas failed try again at once. It may be repeated.
+// StartDeployment lets a stopped deployment have its replicas again, wakes one
+// that sleeps, and has one whose replicas failed try again at once. It may be
+// repeated.
 func (s *Service) StartDeployment(ctx context.Context, actor auth.Actor, ref string) (Deployment, error) {
 	return s.change(ctx, actor, ref, "deployment.start", func(p *instancedb.ChangeDeploymentParams) {
-		p.Stopped, p.Forgive = false, true
+		p.Stopped, p.Started = false, true
 	})
 }
 
@@ -45,13 +53,13 @@ func (s *Service) change(
 	err := s.withDeployment(ctx, actor, ref, func(tx pgx.Tx, q *instancedb.Queries, d instancedb.InstanceDeployment) error {
 		p := instancedb.ChangeDeploymentParams{
 			ID: d.ID, OrganisationID: actor.Organisation,
-			MinReplicas: d.MinReplicas, MaxReplicas: d.MaxReplicas, Stopped: d.Stopped,
+			MinReplicas: d.MinReplicas, MaxReplicas: d.MaxReplicas, IdleMinutes: d.IdleMinutes, Stopped: d.Stopped,
 		}
 		edit(&p)
 		if err := q.ChangeDeployment(ctx, p); err != nil {
 			return err
 		}
-		return auth.Audit(ctx, tx, actor, action, d.Name, map[string]any{"min": p.MinReplicas, "max": p.MaxReplicas})
+		return auth.Audit(ctx, tx, actor, action, d.Name, map[string]any{"min": p.MinReplicas, "max": p.MaxReplicas, "idle_minutes": p.IdleMinutes})
 	})
 	if err != nil {
 		return Deployment{}, err

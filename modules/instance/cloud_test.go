@@ -285,7 +285,7 @@ func TestScale_downDrainsThenTerminates(t *testing.T) {
 	w.run(t)
 	w.deploy(t, "chat", 2, 2)
 	w.waitReady(t, 2, 30*time.Second)
-	if _, err := w.Scale(t.Context(), w.actor, "chat", 1, 1); err != nil {
+	if _, err := w.Scale(t.Context(), w.actor, "chat", 1, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 20*time.Second, "one is left", func() bool {

@@ -26,6 +26,7 @@ type DeployRequest struct {
 	Model    string   // id or name
 	Offers   []string // provider/zone/type, in order of preference
 	Min, Max int      // replicas; Max 0: the same as Min, at least 1
+	Idle     *int     // minutes without a request after which it sleeps if Min is 0; 0: never; nil: DefaultIdle
 	VolumeGB int      // of each server's volume; 0: as recommended
 	Engine   wire.EngineSpec
 }
@@ -53,6 +54,12 @@ func (s *Service) Deploy(ctx context.Context, actor auth.Actor, r DeployRequest)
 		r.Max = max(r.Min, 1)
 	}
 	if err := checkReplicas(r.Min, r.Max); err != nil {
+		return Deployment{}, err
+	}
+	if r.Idle == nil {
+		r.Idle = new(DefaultIdle)
+	}
+	if err := checkIdle(r.Idle); err != nil {
 		return Deployment{}, err
 	}
 	model, err := s.catalog.Model(ctx, actor.Organisation, r.Model)
@@ -83,7 +90,7 @@ func (s *Service) Deploy(ctx context.Context, actor auth.Actor, r DeployRequest)
 			return err
 		}
 		err := auth.Audit(ctx, tx, actor, "deployment.create", r.Name, map[string]any{
-			"model": model.Name, "offers": row.Offers, "min": r.Min, "max": r.Max,
+			"model": model.Name, "offers": row.Offers, "min": r.Min, "max": r.Max, "idle_minutes": row.IdleMinutes,
 		})
 		if err != nil {
 			return err
@@ -106,7 +113,8 @@ func (s *Service) deploymentRow(
 ) (row instancedb.InsertDeploymentParams, err error) {
 	row = instancedb.InsertDeploymentParams{
 		ID: id, OrganisationID: actor.Organisation, Name: r.Name, ModelID: model.ID, Model: model.Name, Kind: model.Kind,
-		VolumeGb: int32(r.VolumeGB), MinReplicas: int32(r.Min), MaxReplicas: int32(r.Max), CreatedBy: actor.Ref(),
+		VolumeGb: int32(r.VolumeGB), MinReplicas: int32(r.Min), MaxReplicas: int32(r.Max),
+		IdleMinutes: int32(*r.Idle), CreatedBy: actor.Ref(),
 	}
 	for _, o := range offers {
 		row.Offers = append(row.Offers, o.Ref.String())

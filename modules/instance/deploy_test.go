@@ -157,7 +157,7 @@ func TestVerbs_needThePermission(t *testing.T) {
 	w.deploy(t, "chat", 1, 1)
 	for _, role := range []auth.Role{auth.User, auth.Auditor, auth.Manager} {
 		actor := auth.Actor{UserID: uuid.New(), Organisation: w.org, Role: role}
-		if _, err := w.Scale(ctx, actor, "chat", 2, 2); !fault.Is(err, fault.Denied) {
+		if _, err := w.Scale(ctx, actor, "chat", 2, 2, nil); !fault.Is(err, fault.Denied) {
 			t.Errorf("%s scales: %v", role, err)
 		}
 		if _, err := w.Terminate(ctx, actor, "x"); !fault.Is(err, fault.Denied) {

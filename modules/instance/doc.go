@@ -19,9 +19,13 @@
 // last and where its deadline leads. Owners write what they want; only the
 // reconciler writes states, so nobody overwrites anybody.
 //
+// A deployment whose minimum is 0 sleeps until it is woken, which is a wish on
+// its row, and again when nobody has used it for its idle time.
+//
 // # Who may ask
 //
-// Every verb takes the actor and needs instances.operate; every query takes the
+// Every verb takes the actor and needs instances.operate, but for Wake: who may
+// use a model may wake it, which the gateway judges. Every query takes the
 // organisation. Agents are known by their client certificate alone.
 //
 // # What a crash leaves behind

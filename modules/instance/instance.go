@@ -67,6 +67,7 @@ type Deployment struct {
 	VolumeGB         int
 	Offers           []OfferRef
 	Min, Max         int
+	Idle             int             // minutes without a request after which it sleeps if Min is 0; 0: never
 	Engine           wire.EngineSpec // without its environment, which may hold secrets
 	Stopped          bool
 	Deleted          *time.Time
@@ -237,11 +238,4 @@ type Route struct {
 	Running, Waiting int
 	KVCache          float64 // share in use, 0 to 1
 	Generated        int64   // tokens since its engine started
-}
-
-// Sleeping is a model that is deployed and has no instance to answer now.
-type Sleeping struct {
-	Organisation uuid.UUID
-	Model        string
-	Starting     bool // an instance is on its way
 }

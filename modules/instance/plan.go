@@ -18,12 +18,14 @@ type replica struct {
 	reason    Reason
 	message   string
 	createdAt time.Time
+	since     time.Time // of the state
 }
 
 // wish is what a plan has to know of a deployment.
 type wish struct {
 	low, high   int
 	stopped     bool
+	sleepiness            // of one whose low is 0
 	failures    int       // replicas that failed since the last one got ready
 	lastFailure time.Time // zero without one
 	backoff     time.Duration
@@ -37,6 +39,7 @@ type plan struct {
 	end     map[uuid.UUID]ending
 	reason  Reason
 	message string
+	sleeps  bool          // nobody wants it awake any more
 	after   time.Duration // until the next look, if nothing changes before
 }
 
@@ -79,6 +82,21 @@ func planFor(w wish, replicas []replica) plan {
 		p.message = p.reason.Sentence()
 		return p
 	}
+	if w.low == 0 {
+		switch there := append(slices.Clone(kept), leaving...); {
+		case w.tired(there, w.now):
+			for _, r := range there {
+				p.finish(r, ReasonIdle)
+			}
+			p.sleeps = true
+			p.fallAsleep()
+			return p
+		case w.woken:
+			w.low = 1
+		case len(there) == 0:
+			p.fallAsleep()
+		}
+	}
 	for _, r := range leaving {
 		if r.state != Ready || serving >= max(w.low, min(1, len(kept))) {
 			p.finish(r, ReasonUserReplaced)
@@ -99,6 +117,8 @@ func planFor(w wish, replicas []replica) plan {
 	}
 	return p
 }
+
+func (p *plan) fallAsleep() { p.reason, p.message = ReasonAsleep, ReasonAsleep.Sentence() }
 
 // finish ends a replica: one that serves finishes its requests first.
 func (p *plan) finish(r replica, why Reason) {

@@ -258,10 +258,6 @@ func (s *Service) Routes(ctx context.Context) ([]Route, []Sleeping, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read routes: %w", err)
 	}
-	type served struct {
-		organisation uuid.UUID
-		model        string
-	}
 	awake := map[served]bool{}
 	routes := make([]Route, 0, len(rows))
 	for _, r := range rows {
@@ -275,15 +271,6 @@ func (s *Service) Routes(ctx context.Context) ([]Route, []Sleeping, error) {
 		}
 		routes = append(routes, route)
 	}
-	wishes, err := s.q().Wishes(ctx)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read deployed models: %w", err)
-	}
-	var sleeping []Sleeping
-	for _, w := range wishes {
-		if !awake[served{w.OrganisationID, w.Model}] {
-			sleeping = append(sleeping, Sleeping{Organisation: w.OrganisationID, Model: w.Model, Starting: w.Starting})
-		}
-	}
-	return routes, sleeping, nil
+	sleeping, err := s.sleeping(ctx, s.q(), awake)
+	return routes, sleeping, err
 }

@@ -36,6 +36,7 @@ const (
 	ReasonReplicasFailing    Reason = "replicas_failing"
 	ReasonDeploymentStopped  Reason = "deployment_stopped"
 	ReasonDeploymentStopping Reason = "deployment_stopping"
+	ReasonAsleep             Reason = "asleep"
 )
 
 // Why something failed or ended.
@@ -58,6 +59,7 @@ const (
 	ReasonUserRetried         Reason = "user_retried"
 	ReasonUserArchived        Reason = "user_archived"
 	ReasonScaledDown          Reason = "scaled_down"
+	ReasonIdle                Reason = "idle"
 	ReasonDeploymentDeleted   Reason = "deployment_deleted"
 	ReasonRetention           Reason = "retention"
 )
@@ -92,6 +94,7 @@ var sentences = map[Reason]string{
 	ReasonReplicasFailing:    "The last replicas all failed; the next attempt waits longer each time.",
 	ReasonDeploymentStopped:  "The deployment is stopped.",
 	ReasonDeploymentStopping: "The deployment's replicas are ending.",
+	ReasonAsleep:             "The deployment sleeps and costs nothing; the next request for its model wakes it, as starting it does.",
 
 	ReasonProvisioningTimeout: "No server could be had in time.",
 	ReasonBootTimeout:         "The server did not become reachable in time.",
@@ -111,6 +114,7 @@ var sentences = map[Reason]string{
 	ReasonUserRetried:         "Its owner asked for another attempt.",
 	ReasonUserArchived:        "Its owner archived it.",
 	ReasonScaledDown:          "The deployment needs fewer replicas.",
+	ReasonIdle:                "Nobody has used the deployment for its idle time.",
 	ReasonDeploymentDeleted:   "Its deployment was deleted.",
 	ReasonRetention:           "It failed or was terminated long ago, and is not shown any more.",
 }

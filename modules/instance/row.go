@@ -36,7 +36,8 @@ func shown(i instancedb.InstanceInstance, deployment, kind string) Instance {
 func toDeployment(d instancedb.InstanceDeployment, live, ready int64) Deployment {
 	out := Deployment{
 		ID: d.ID, Organisation: d.OrganisationID, Name: d.Name, ModelID: d.ModelID, Model: d.Model, Kind: d.Kind,
-		VolumeGB: int(d.VolumeGb), Min: int(d.MinReplicas), Max: int(d.MaxReplicas), Stopped: d.Stopped,
+		VolumeGB: int(d.VolumeGb), Min: int(d.MinReplicas), Max: int(d.MaxReplicas),
+		Idle: int(d.IdleMinutes), Stopped: d.Stopped,
 		Deleted: d.DeletedAt, Reason: Reason(d.Reason), Message: d.Message, CreatedBy: d.CreatedBy, CreatedAt: d.CreatedAt,
 		Live: int(live), Ready: int(ready),
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -57,7 +58,8 @@ func (s *Service) scaleNext(ctx context.Context, offers []Offer) (found, launche
 		}
 		p := planFor(wish{
 			low: int(d.MinReplicas), high: int(d.MaxReplicas), stopped: d.Stopped, now: row.Now,
-			failures: int(failures.Failures), lastFailure: failures.LastAt, backoff: s.timing.Backoff,
+			sleepiness: sleepiness{idle: time.Duration(d.IdleMinutes) * time.Minute, used: d.UsedAt, woken: d.WokenAt != nil},
+			failures:   int(failures.Failures), lastFailure: failures.LastAt, backoff: s.timing.Backoff,
 		}, replicas)
 		for id, e := range p.end {
 			if err := want(ctx, tx, d.OrganisationID, id, e.desired, e.reason); err != nil {
@@ -71,7 +73,7 @@ func (s *Service) scaleNext(ctx context.Context, offers []Offer) (found, launche
 		}
 		launched = p.launch > 0 || len(p.end) > 0
 		err = q.DelayDeployment(ctx, instancedb.DelayDeploymentParams{
-			ID: d.ID, Reason: string(p.reason), Message: p.message, After: p.after.Seconds(),
+			ID: d.ID, Reason: string(p.reason), Message: p.message, Sleeps: p.sleeps, After: p.after.Seconds(),
 		})
 		if err != nil {
 			return err
@@ -94,6 +96,7 @@ func readReplicas(ctx context.Context, q *instancedb.Queries, deployment uuid.UU
 		out = append(out, replica{
 			id: r.ID, state: State(r.State), desired: Desired(r.Desired), cordoned: Eligibility(r.Eligibility) == Cordoned,
 			reason: Reason(r.Reason), message: r.Message, createdAt: r.CreatedAt,
+			since: r.StateSince,
 		})
 	}
 	return out, nil

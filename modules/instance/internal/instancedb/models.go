@@ -33,6 +33,9 @@ type InstanceDeployment struct {
 	Message        string
 	RetryFrom      time.Time
 	DueAt          time.Time
+	IdleMinutes    int32
+	UsedAt         time.Time
+	WokenAt        *time.Time
 }
 
 type InstanceInstance struct {

@@ -128,26 +128,32 @@ func (q *Queries) Beat(ctx context.Context, arg BeatParams) (BeatRow, error) {
 
 const changeDeployment = `-- name: ChangeDeployment :exec
 UPDATE instance.deployments
-   SET min_replicas = $1, max_replicas = $2, stopped = $3,
-       retry_from = CASE WHEN $4::boolean THEN now() ELSE retry_from END, due_at = now()
- WHERE id = $5 AND organisation_id = $6
+   SET min_replicas = $1, max_replicas = $2, idle_minutes = $3, stopped = $4,
+       retry_from = CASE WHEN $5::boolean THEN now() ELSE retry_from END,
+       woken_at = CASE WHEN $4 THEN NULL WHEN $5::boolean THEN now() ELSE woken_at END,
+       used_at = now(), due_at = now()
+ WHERE id = $6 AND organisation_id = $7
 `
 
 type ChangeDeploymentParams struct {
 	MinReplicas    int32
 	MaxReplicas    int32
+	IdleMinutes    int32
 	Stopped        bool
-	Forgive        bool
+	Started        bool
 	ID             uuid.UUID
 	OrganisationID uuid.UUID
 }
 
+// ChangeDeployment counts as a use: what was changed just now does not go to
+// sleep at once.
 func (q *Queries) ChangeDeployment(ctx context.Context, arg ChangeDeploymentParams) error {
 	_, err := q.db.Exec(ctx, changeDeployment,
 		arg.MinReplicas,
 		arg.MaxReplicas,
+		arg.IdleMinutes,
 		arg.Stopped,
-		arg.Forgive,
+		arg.Started,
 		arg.ID,
 		arg.OrganisationID,
 	)
@@ -309,13 +315,15 @@ func (q *Queries) Connect(ctx context.Context, id uuid.UUID) (int64, error) {
 
 const delayDeployment = `-- name: DelayDeployment :exec
 UPDATE instance.deployments SET reason = $1, message = $2,
-       due_at = now() + make_interval(secs => $3::float8)
- WHERE id = $4
+       woken_at = CASE WHEN $3::boolean THEN NULL ELSE woken_at END,
+       due_at = now() + make_interval(secs => $4::float8)
+ WHERE id = $5
 `
 
 type DelayDeploymentParams struct {
 	Reason  string
 	Message string
+	Sleeps  bool
 	After   float64
 	ID      uuid.UUID
 }
@@ -324,6 +332,7 @@ func (q *Queries) DelayDeployment(ctx context.Context, arg DelayDeploymentParams
 	_, err := q.db.Exec(ctx, delayDeployment,
 		arg.Reason,
 		arg.Message,
+		arg.Sleeps,
 		arg.After,
 		arg.ID,
 	)
@@ -365,7 +374,7 @@ func (q *Queries) DeploymentEngine(ctx context.Context, instanceID uuid.UUID) (D
 }
 
 const deployments = `-- name: Deployments :many
-SELECT d.id, d.organisation_id, d.name, d.model_id, d.model, d.kind, d.volume_gb, d.offers, d.min_replicas, d.max_replicas, d.engine, d.engine_env, d.stopped, d.created_by, d.created_at, d.deleted_at, d.reason, d.message, d.retry_from, d.due_at,
+SELECT d.id, d.organisation_id, d.name, d.model_id, d.model, d.kind, d.volume_gb, d.offers, d.min_replicas, d.max_replicas, d.engine, d.engine_env, d.stopped, d.created_by, d.created_at, d.deleted_at, d.reason, d.message, d.retry_from, d.due_at, d.idle_minutes, d.used_at, d.woken_at,
     count(i.id) FILTER (WHERE i.desired = 'ready' AND i.state IN ('provisioning', 'booting', 'installing', 'starting', 'ready')) AS live,
     count(i.id) FILTER (WHERE i.desired IN ('ready', 'replaced') AND i.state = 'ready') AS ready
   FROM instance.deployments d
@@ -419,6 +428,9 @@ func (q *Queries) Deployments(ctx context.Context, arg DeploymentsParams) ([]Dep
 			&i.InstanceDeployment.Message,
 			&i.InstanceDeployment.RetryFrom,
 			&i.InstanceDeployment.DueAt,
+			&i.InstanceDeployment.IdleMinutes,
+			&i.InstanceDeployment.UsedAt,
+			&i.InstanceDeployment.WokenAt,
 			&i.Live,
 			&i.Ready,
 		); err != nil {
@@ -537,9 +549,9 @@ func (q *Queries) InsertAuthority(ctx context.Context, arg InsertAuthorityParams
 const insertDeployment = `-- name: InsertDeployment :exec
 
 INSERT INTO instance.deployments (id, organisation_id, name, model_id, model, kind, volume_gb, offers,
-    min_replicas, max_replicas, engine, engine_env, created_by)
+    min_replicas, max_replicas, idle_minutes, engine, engine_env, created_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
-    $9, $10, $11, $12, $13)
+    $9, $10, $11, $12, $13, $14)
 `
 
 type InsertDeploymentParams struct {
@@ -553,6 +565,7 @@ type InsertDeploymentParams struct {
 	Offers         []string
 	MinReplicas    int32
 	MaxReplicas    int32
+	IdleMinutes    int32
 	Engine         json.RawMessage
 	EngineEnv      []byte
 	CreatedBy      string
@@ -571,6 +584,7 @@ func (q *Queries) InsertDeployment(ctx context.Context, arg InsertDeploymentPara
 		arg.Offers,
 		arg.MinReplicas,
 		arg.MaxReplicas,
+		arg.IdleMinutes,
 		arg.Engine,
 		arg.EngineEnv,
 		arg.CreatedBy,
@@ -848,7 +862,7 @@ func (q *Queries) LockAuthorities(ctx context.Context) error {
 }
 
 const lockDeployment = `-- name: LockDeployment :one
-SELECT d.id, d.organisation_id, d.name, d.model_id, d.model, d.kind, d.volume_gb, d.offers, d.min_replicas, d.max_replicas, d.engine, d.engine_env, d.stopped, d.created_by, d.created_at, d.deleted_at, d.reason, d.message, d.retry_from, d.due_at FROM instance.deployments d
+SELECT d.id, d.organisation_id, d.name, d.model_id, d.model, d.kind, d.volume_gb, d.offers, d.min_replicas, d.max_replicas, d.engine, d.engine_env, d.stopped, d.created_by, d.created_at, d.deleted_at, d.reason, d.message, d.retry_from, d.due_at, d.idle_minutes, d.used_at, d.woken_at FROM instance.deployments d
  WHERE d.organisation_id = $1 AND d.deleted_at IS NULL
    AND (d.name = $2::text OR d.id::text = $2::text)
    FOR UPDATE
@@ -887,12 +901,15 @@ func (q *Queries) LockDeployment(ctx context.Context, arg LockDeploymentParams) 
 		&i.InstanceDeployment.Message,
 		&i.InstanceDeployment.RetryFrom,
 		&i.InstanceDeployment.DueAt,
+		&i.InstanceDeployment.IdleMinutes,
+		&i.InstanceDeployment.UsedAt,
+		&i.InstanceDeployment.WokenAt,
 	)
 	return i, err
 }
 
 const lockDueDeployment = `-- name: LockDueDeployment :one
-SELECT d.id, d.organisation_id, d.name, d.model_id, d.model, d.kind, d.volume_gb, d.offers, d.min_replicas, d.max_replicas, d.engine, d.engine_env, d.stopped, d.created_by, d.created_at, d.deleted_at, d.reason, d.message, d.retry_from, d.due_at, now()::timestamptz AS now FROM instance.deployments d
+SELECT d.id, d.organisation_id, d.name, d.model_id, d.model, d.kind, d.volume_gb, d.offers, d.min_replicas, d.max_replicas, d.engine, d.engine_env, d.stopped, d.created_by, d.created_at, d.deleted_at, d.reason, d.message, d.retry_from, d.due_at, d.idle_minutes, d.used_at, d.woken_at, now()::timestamptz AS now FROM instance.deployments d
  WHERE d.due_at <= now() AND d.deleted_at IS NULL
  ORDER BY d.due_at LIMIT 1
    FOR UPDATE SKIP LOCKED
@@ -929,6 +946,9 @@ func (q *Queries) LockDueDeployment(ctx context.Context) (LockDueDeploymentRow, 
 		&i.InstanceDeployment.Message,
 		&i.InstanceDeployment.RetryFrom,
 		&i.InstanceDeployment.DueAt,
+		&i.InstanceDeployment.IdleMinutes,
+		&i.InstanceDeployment.UsedAt,
+		&i.InstanceDeployment.WokenAt,
 		&i.Now,
 	)
 	return i, err
@@ -1643,7 +1663,7 @@ func (q *Queries) PruneSamples(ctx context.Context, arg PruneSamplesParams) (int
 }
 
 const replicas = `-- name: Replicas :many
-SELECT id, name, state, desired, eligibility, reason, message, created_at
+SELECT id, name, state, desired, eligibility, reason, message, created_at, state_since
   FROM instance.instances
  WHERE deployment_id = $1 AND state NOT IN ('terminated', 'archived')
  ORDER BY created_at, id
@@ -1658,6 +1678,7 @@ type ReplicasRow struct {
 	Reason      string
 	Message     string
 	CreatedAt   time.Time
+	StateSince  time.Time
 }
 
 // Replicas lists what exists of a deployment.
@@ -1679,6 +1700,7 @@ func (q *Queries) Replicas(ctx context.Context, deploymentID uuid.UUID) ([]Repli
 			&i.Reason,
 			&i.Message,
 			&i.CreatedAt,
+			&i.StateSince,
 		); err != nil {
 			return nil, err
 		}
@@ -1747,6 +1769,41 @@ func (q *Queries) ResourcesSince(ctx context.Context, since time.Time) ([]Resour
 		return nil, err
 	}
 	return items, nil
+}
+
+const rouse = `-- name: Rouse :one
+UPDATE instance.deployments d SET woken_at = now(), used_at = now(), due_at = now()
+ WHERE d.id = (SELECT s.id FROM instance.deployments s
+                WHERE s.organisation_id = $1 AND s.model = $2 AND s.deleted_at IS NULL
+                  AND NOT s.stopped AND s.min_replicas = 0
+                ORDER BY s.created_at, s.id LIMIT 1)
+   AND d.deleted_at IS NULL AND NOT d.stopped AND d.min_replicas = 0 AND d.woken_at IS NULL
+   AND NOT EXISTS (SELECT FROM instance.deployments o
+                    WHERE o.organisation_id = $1 AND o.model = $2 AND o.deleted_at IS NULL
+                      AND NOT o.stopped AND (o.min_replicas > 0 OR o.woken_at IS NOT NULL))
+   AND NOT EXISTS (SELECT FROM instance.instances i JOIN instance.deployments o ON o.id = i.deployment_id
+                    WHERE o.organisation_id = $1 AND o.model = $2 AND i.desired = 'ready'
+                      AND i.state IN ('provisioning', 'booting', 'installing', 'starting', 'ready'))
+RETURNING d.id, d.name
+`
+
+type RouseParams struct {
+	OrganisationID uuid.UUID
+	Model          string
+}
+
+type RouseRow struct {
+	ID   uuid.UUID
+	Name string
+}
+
+// Rouse wants one of a model's deployments awake, if all of them sleep. Of those
+// who ask at once, over all processes, one gets the row.
+func (q *Queries) Rouse(ctx context.Context, arg RouseParams) (RouseRow, error) {
+	row := q.db.QueryRow(ctx, rouse, arg.OrganisationID, arg.Model)
+	var i RouseRow
+	err := row.Scan(&i.ID, &i.Name)
+	return i, err
 }
 
 const routes = `-- name: Routes :many
@@ -2177,6 +2234,27 @@ func (q *Queries) Transitions(ctx context.Context, instanceID uuid.UUID) ([]Tran
 	return items, nil
 }
 
+const used = `-- name: Used :exec
+WITH used AS (
+  SELECT d.id FROM instance.deployments d
+   WHERE d.id IN (SELECT i.deployment_id FROM instance.instances i WHERE i.id = ANY ($1::uuid[]))
+     AND d.used_at < now() - make_interval(secs => $2::float8)
+     FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE instance.deployments d SET used_at = now() FROM used WHERE d.id = used.id
+`
+
+type UsedParams struct {
+	Ids   []uuid.UUID
+	Every float64
+}
+
+// Used notes that instances have had requests. A row that another process holds
+// is left to the next time, so that two of them cannot wait for each other.
+func (q *Queries) Used(ctx context.Context, arg UsedParams) error {
+	_, err := q.db.Exec(ctx, used, arg.Ids, arg.Every)
+	return err
+}
+
 const usualSteps = `-- name: UsualSteps :many
 WITH alike AS (
   SELECT i.id FROM instance.instances i
@@ -2337,22 +2415,39 @@ func (q *Queries) Watch(ctx context.Context, arg WatchParams) ([]WatchRow, error
 }
 
 const wishes = `-- name: Wishes :many
-SELECT d.organisation_id, d.model,
-    bool_or(i.id IS NOT NULL)::boolean AS starting
+SELECT d.organisation_id, d.model, d.stopped, d.min_replicas, (d.woken_at IS NOT NULL)::boolean AS woken, d.reason, d.message,
+    now()::timestamptz AS now,
+    coalesce(i.id, '00000000-0000-0000-0000-000000000000')::uuid AS instance_id, coalesce(i.name, '')::text AS instance,
+    coalesce(i.type, '')::text AS type, coalesce(i.state, '')::text AS state, coalesce(i.step, '')::text AS step,
+    coalesce(i.generation, 0)::int AS generation, coalesce(i.message, '')::text AS instance_message
   FROM instance.deployments d
-  LEFT JOIN instance.instances i ON i.deployment_id = d.id AND i.desired = 'ready'
-        AND i.state IN ('provisioning', 'booting', 'installing', 'starting', 'ready')
+  LEFT JOIN LATERAL (
+    SELECT r.id, r.name, r.type, r.state, r.step, r.generation, r.message FROM instance.instances r
+     WHERE r.deployment_id = d.id AND r.desired = 'ready' AND r.state IN ('provisioning', 'booting', 'installing', 'starting', 'ready')
+     ORDER BY r.progress DESC, r.created_at, r.id LIMIT 1) i ON true
  WHERE d.deleted_at IS NULL
- GROUP BY d.organisation_id, d.model
+ ORDER BY d.organisation_id, d.model, d.created_at, d.id
 `
 
 type WishesRow struct {
-	OrganisationID uuid.UUID
-	Model          string
-	Starting       bool
+	OrganisationID  uuid.UUID
+	Model           string
+	Stopped         bool
+	MinReplicas     int32
+	Woken           bool
+	Reason          string
+	Message         string
+	Now             time.Time
+	InstanceID      uuid.UUID
+	Instance        string
+	Type            string
+	State           string
+	Step            string
+	Generation      int32
+	InstanceMessage string
 }
 
-// Wishes lists the models that organisations have deployed.
+// Wishes lists the deployments, each with the replica that is nearest to serving.
 func (q *Queries) Wishes(ctx context.Context) ([]WishesRow, error) {
 	rows, err := q.db.Query(ctx, wishes)
 	if err != nil {
@@ -2362,7 +2457,23 @@ func (q *Queries) Wishes(ctx context.Context) ([]WishesRow, error) {
 	var items []WishesRow
 	for rows.Next() {
 		var i WishesRow
-		if err := rows.Scan(&i.OrganisationID, &i.Model, &i.Starting); err != nil {
+		if err := rows.Scan(
+			&i.OrganisationID,
+			&i.Model,
+			&i.Stopped,
+			&i.MinReplicas,
+			&i.Woken,
+			&i.Reason,
+			&i.Message,
+			&i.Now,
+			&i.InstanceID,
+			&i.Instance,
+			&i.Type,
+			&i.State,
+			&i.Step,
+			&i.Generation,
+			&i.InstanceMessage,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
