@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
+	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/catalog"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
@@ -85,9 +86,17 @@ func (r routed) Routes(ctx context.Context) ([]gateway.Replica, []gateway.Sleepi
 		}
 	}
 	for i, v := range asleep {
-		sleeping[i] = gateway.Sleeping{Organisation: v.Organisation, Model: v.Model, State: v.State}
+		sleeping[i] = gateway.Sleeping(v)
 	}
 	return replicas, sleeping, err //nolint:wrapcheck // says enough
+}
+
+func (r routed) Wake(ctx context.Context, actor auth.Actor, model string) (bool, error) {
+	return r.instances.Wake(ctx, actor, model) //nolint:wrapcheck // says enough
+}
+
+func (r routed) Used(ctx context.Context, replicas []uuid.UUID) error {
+	return r.instances.Used(ctx, replicas) //nolint:wrapcheck // says enough
 }
 
 func (r routed) Open(id uuid.UUID) (upstream.Conn, error) {

@@ -104,7 +104,8 @@ func New(ctx context.Context, cfg config.Serve, version string, log *slog.Logger
 	a.finops = finops.New(pool, billed{a.instances})
 	a.gateway, err = gateway.New(gateway.Config{
 		Pool: pool, Keyring: ring, Keys: a.auth.Keys, Instances: routed{a.instances}, Prices: priced{a.catalog}, Models: a.catalog, Accounts: a.auth,
-		Events: a.events, SpoolDir: filepath.Join(cfg.DataDir, "spool"), MaxBody: int64(cfg.MaxBody), Log: log, Registerer: a.metrics,
+		Events: a.events, SpoolDir: filepath.Join(cfg.DataDir, "spool"), MaxBody: int64(cfg.MaxBody), WakeWait: cfg.WakeWait,
+		Log: log, Registerer: a.metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the gateway: %w", err)

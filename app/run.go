@@ -84,6 +84,7 @@ func (a *App) Run(ctx context.Context) error {
 		<-time.After(a.cfg.ShutdownDelay)
 	}
 
+	a.gateway.Stop()
 	deafen() // ends the streams of events, for which a server would wait
 	<-heard
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.ShutdownTimeout)

@@ -62,6 +62,7 @@ type Serve struct {
 	MockDir   string `env:"INVENTIV_MOCK_DIR" help:"folder of the mock provider" shown:"DATA_DIR/mock"`
 
 	MaxBody         Size          `env:"INVENTIV_MAX_BODY" envDefault:"32MiB" help:"largest request body on /v1"`
+	WakeWait        time.Duration `env:"INVENTIV_WAKE_WAIT" envDefault:"5m" help:"how long a request waits for the model it has woken, 0s to 10m; then it is answered with 503"`
 	ShutdownDelay   time.Duration `env:"INVENTIV_SHUTDOWN_DELAY" envDefault:"0s" help:"how long requests are still taken at a stop, while /readyz says no already; for load balancers"`
 	ShutdownTimeout time.Duration `env:"INVENTIV_SHUTDOWN_TIMEOUT" envDefault:"30s" help:"how long open answers may take to end at a stop"`
 

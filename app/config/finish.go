@@ -65,6 +65,7 @@ func (s *Serve) finish(r *reading) {
 	if s.MaxBody < 1<<10 || s.MaxBody > 1<<30 {
 		r.wrong("INVENTIV_MAX_BODY", "is "+s.MaxBody.String(), "Use 1KiB to 1GiB.")
 	}
+	r.between("INVENTIV_WAKE_WAIT", s.WakeWait, 0, 10*time.Minute)
 	r.between("INVENTIV_SHUTDOWN_DELAY", s.ShutdownDelay, 0, 10*time.Minute)
 	r.between("INVENTIV_SHUTDOWN_TIMEOUT", s.ShutdownTimeout, 0, time.Hour)
 	s.AdminEmail = strings.ToLower(strings.TrimSpace(s.AdminEmail))

@@ -191,7 +191,11 @@ func (s *site) Resources(context.Context, time.Time) ([]finops.Resource, error) 
 func (*site) Routes(context.Context) ([]gateway.Replica, []gateway.Sleeping, error) {
 	return nil, nil, nil
 }
-func (*site) Open(uuid.UUID) (upstream.Conn, error)              { return nil, errors.ErrUnsupported }
+func (*site) Open(uuid.UUID) (upstream.Conn, error) { return nil, errors.ErrUnsupported }
+func (*site) Wake(context.Context, auth.Actor, string) (bool, error) {
+	return false, errors.ErrUnsupported
+}
+func (*site) Used(context.Context, []uuid.UUID) error            { return nil }
 func (*site) PriceBook(context.Context) ([]gateway.Price, error) { return nil, nil }
 
 // deployable is the catalogue in the words of instance.
@@ -236,6 +240,8 @@ func TestDeploy_refusalsKeepTheForm(t *testing.T) {
 	wish("chat", "3", "1", model).wants(t, 422, "3 to 1 replicas cannot be kept", `value="chat"`, `href="#min"`)
 	wish("chat", "many", "1", model).wants(t, 422, "replicas cannot be kept", `value="chat"`)
 	wish("chat", "1", "1", "another/model").wants(t, 422, "Nothing was deployed")
+	s.post("/deployments", "model", model, "first", offer, "name", "chat", "min", "0", "max", "1", "idle", "99999").
+		wants(t, 422, "after 99999 minutes", `value="99999"`, `href="#idle"`)
 	s.post("/deployments", "model", model, "first", "mock/local-1/NOWHERE", "name", "chat", "min", "1", "max", "1").
 		wants(t, 422, "NOWHERE", `value="chat"`)
 	if all, err := s.instances.Deployments(t.Context(), s.owner.Organisation); err != nil || len(all) != 0 {
@@ -257,8 +263,9 @@ func TestDeployment_scaleStopStartDelete(t *testing.T) {
 	s.get("/deployments/other").wants(t, 404)
 
 	s.post(at+"/scale", "min", "2", "max", "1").wants(t, 422, "2 to 1 replicas cannot be kept")
-	s.post(at+"/scale", "min", "0", "max", "2").wants(t, 303)
-	s.get(at).wants(t, 200, "0–2")
+	s.post(at+"/scale", "min", "0", "max", "2", "idle", "forever").wants(t, 422, "after -1 minutes", `href="#idle"`)
+	s.post(at+"/scale", "min", "0", "max", "2", "idle", "45").wants(t, 303)
+	s.get(at).wants(t, 200, "0–2", `value="45"`)
 
 	s.get(at+"/stop").wants(t, 200, "Stop chat?")
 	s.post(at+"/stop", "confirm", "cha").wants(t, 422, "What was typed is not chat")

@@ -188,5 +188,9 @@ func (nothing) Resources(context.Context, time.Time) ([]finops.Resource, error) 
 func (nothing) Routes(context.Context) ([]gateway.Replica, []gateway.Sleeping, error) {
 	return nil, nil, nil
 }
-func (nothing) Open(uuid.UUID) (upstream.Conn, error)              { return nil, errors.ErrUnsupported }
+func (nothing) Open(uuid.UUID) (upstream.Conn, error) { return nil, errors.ErrUnsupported }
+func (nothing) Wake(context.Context, auth.Actor, string) (bool, error) {
+	return false, errors.ErrUnsupported
+}
+func (nothing) Used(context.Context, []uuid.UUID) error            { return nil }
 func (nothing) PriceBook(context.Context) ([]gateway.Price, error) { return nil, nil }

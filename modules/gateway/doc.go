@@ -22,7 +22,8 @@
 // /v1 asks for an API key with the scope inference; ServeAs is for members who
 // have signed in. Verbs on endpoints and usage take the actor. Nothing here
 // asks the database while a request waits; one that may be within a budget, but
-// not within this process's part of it, waits for the loop that leases.
+// not within this process's part of it, waits for the loop that leases; one
+// for a model that sleeps waits for the loop of the routes, which has it woken.
 //
 // # What a crash leaves behind
 //

@@ -26,22 +26,24 @@ type exchange struct {
 	id      uuid.UUID
 	name    string // id as text
 	started time.Time
-	asked   time.Time // when the request was sent on, the last time
+	asked   time.Time // when the request was sent on, the last time, or could be after a wait
 	heard   time.Time // when the answer was whole, or a stream's first token came
 	words   *words    // nil: client and engine speak the same
 
 	held   int64 // bytes of memory set aside
 	spaces [3]*[]byte
-	spaced int
 	head   openai.Head
 	client []byte // the body as the client sent it
 	body   openai.Body
 	wanted *route // to the model that was asked for
+	place  *queue // that has room for the request; nil: none yet
 	let    *pass  // through the limits; nil without any
 	record spool.Record
 	to     *target     // that has the request, or had it last
 	kind   openai.Kind // what the engine is asked
-	begun  bool        // the client was sent something
+	spaced uint8       // how many of spaces there are
+	headed bool        // the client was sent a stream's head, while the request waited
+	begun  bool        // the client was sent some of the answer
 	ended  bool        // the final record is written
 	again  bool        // the server did not take the request: another one may be asked
 	theirs bool        // the error is the server's own
@@ -55,10 +57,13 @@ func (x *exchange) serve() *openai.Error {
 	defer x.release()
 	defer x.leave()
 	way, to, refused := x.accept()
+	defer x.depart()
 	if refused != nil {
+		if refused.Code == codeClientGone {
+			return nil // nobody is there to be told
+		}
 		return refused
 	}
-	defer way.queue.Leave()
 	x.service.metrics.inFlight.Inc()
 	defer x.service.metrics.inFlight.Dec()
 	refused = x.attempt(to)
@@ -76,7 +81,11 @@ func (x *exchange) serve() *openai.Error {
 	if refused == nil {
 		return nil
 	}
-	if err := x.end(spool.Interrupted, x.status(refused.Status), x.code(refused)); err != nil {
+	status := x.status(refused.Status)
+	if x.headed {
+		status = http.StatusOK
+	}
+	if err := x.end(spool.Interrupted, status, x.code(refused)); err != nil {
 		x.service.log.ErrorContext(x.r.Context(), "final usage record not written", "request", x.id, "err", err)
 	}
 	if x.r.Context().Err() != nil {
@@ -111,21 +120,25 @@ func (x *exchange) accept() (*route, *target, *openai.Error) {
 	if refused := x.admit(); refused != nil {
 		return nil, nil, refused
 	}
-	way := x.whoAnswers()
-	if refused := x.wait(way); refused != nil {
+	way, refused := x.wait(x.whoAnswers())
+	if refused != nil {
 		return nil, nil, refused
 	}
 	to := x.pick(way, nil)
 	if to == nil {
-		refused = sleeps(x.wanted)
-	} else {
-		x.body = x.head.Body(body, x.nameFor(way))
-		refused = x.open(way, to)
+		return nil, nil, sleeps(x.wanted)
 	}
-	if refused != nil {
-		way.queue.Leave()
+	x.body = x.head.Body(body, x.nameFor(way))
+	return way, to, x.open(way, to)
+}
+
+// moment is when the request came, or a model had woken for it, as package
+// balance counts.
+func (x *exchange) moment() time.Duration {
+	if !x.asked.IsZero() {
+		return x.asked.Sub(x.service.origin)
 	}
-	return way, to, refused
+	return x.started.Sub(x.service.origin)
 }
 
 // mayRetry reports whether another server may be asked: the first one did not
@@ -145,8 +158,8 @@ func (x *exchange) code(refused *openai.Error) string {
 
 func sleeps(way *route) *openai.Error {
 	why := "Nothing serves it at the moment."
-	if way.state != "" {
-		why = "Its state is " + way.state + "."
+	if way.sleeping.State != "" {
+		why = "Its state is " + way.sleeping.State + "."
 	}
 	return &openai.Error{
 		Status: http.StatusServiceUnavailable, Type: openai.ServerError, Code: "no_ready_replica", Param: "model", Retry: true,

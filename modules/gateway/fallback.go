@@ -107,25 +107,41 @@ func (t *table) setFallbacks(rows []gatewaydb.AllFallbacksRow) {
 }
 
 // whoAnswers returns the route that the request takes: that of the model asked
-// for, or the first fallback that is ready while it is not.
+// for, or the first fallback that is ready while it is not. One that sleeps is
+// woken all the same; of a fallback that sleeps that is said only if nothing else
+// can answer.
 func (x *exchange) whoAnswers() *route {
-	if len(x.wanted.instead) == 0 || x.wanted.set.Usable(x.started.Sub(x.service.origin)) {
+	if len(x.wanted.instead) == 0 || x.wanted.set.Usable(x.moment()) {
 		return x.wanted
 	}
-	if other := x.standIn(); other != nil {
-		x.service.metrics.fallbacks.Inc()
-		return other
+	other := x.standIn()
+	switch {
+	case other == nil && len(x.wanted.targets) == 0 && !x.wanted.wakes():
+		other = x.firstOther((*route).wakes)
+	case other != nil && x.wanted.wakes():
+		x.rouse(x.wanted)
 	}
-	return x.wanted
+	if other == nil {
+		return x.wanted
+	}
+	x.service.metrics.fallbacks.Inc()
+	return other
 }
 
 // standIn returns the first route that can answer for the one asked for, or nil.
 func (x *exchange) standIn() *route {
+	now := x.moment()
+	return x.firstOther(func(r *route) bool { return r.set.Usable(now) })
+}
+
+// firstOther returns the first fallback of which ok is true, and which the
+// caller may use.
+func (x *exchange) firstOther(ok func(*route) bool) *route {
 	if !x.kind.Generates() {
 		return nil
 	}
 	for _, other := range x.wanted.instead {
-		if other.set.Usable(x.started.Sub(x.service.origin)) && x.let.allows(other.model) {
+		if ok(other) && x.let.allows(other.model) {
 			return other
 		}
 	}

@@ -41,6 +41,9 @@ func (s *Service) flush(ctx context.Context) (int, error) {
 			moved += n
 			for i := range batch.Records {
 				s.untold[batch.Records[i].Organisation] = true
+				if r := &batch.Records[i]; !r.Endpoint {
+					s.used[r.UpstreamID] = true
+				}
 			}
 		}
 		if err := s.spool.Ack(batch); err != nil {
@@ -51,7 +54,7 @@ func (s *Service) flush(ctx context.Context) (int, error) {
 			break
 		}
 	}
-	return moved, nil
+	return moved, s.noteUse(ctx)
 }
 
 // tell says whose usage has changed, at most once a second.

@@ -37,6 +37,11 @@ type Instances interface {
 	// Open makes a connection to a replica's agent, which speaks HTTP for its
 	// engine.
 	Open(id uuid.UUID) (upstream.Conn, error)
+	// Wake has a model of the actor's organisation that is asleep start a
+	// replica, and reports whether it has: of those who ask, one does.
+	Wake(ctx context.Context, actor auth.Actor, model string) (bool, error)
+	// Used notes that replicas have had requests in the last half minute.
+	Used(ctx context.Context, replicas []uuid.UUID) error
 }
 
 // Replica is an instance that is ready, online and eligible.
@@ -51,7 +56,9 @@ type Replica struct {
 type Sleeping struct {
 	Organisation uuid.UUID
 	Model        string
-	State        string // in a word, such as provisioning
+	State        string        // in a word: Asleep, Waking, or another one
+	Message      string        // for people: how far one that is Waking is
+	Left         time.Duration // until it usually serves; 0: not known
 }
 
 // Prices knows what tokens cost.
@@ -86,8 +93,9 @@ type Config struct {
 	Models     Models
 	Accounts   Accounts
 	Events     *events.Hub
-	SpoolDir   string // this process's own
-	MaxBody    int64  // bytes of one request; 0 means 32 MiB
+	SpoolDir   string        // this process's own
+	MaxBody    int64         // bytes of one request; 0 means 32 MiB
+	WakeWait   time.Duration // for a request until the model it has woken serves
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // nil for no metrics
 }
@@ -117,8 +125,11 @@ type Service struct {
 	table               atomic.Pointer[table]
 	origin              time.Time    // from which the moments of balance are counted
 	held                atomic.Int64 // bytes of bodies in memory
+	stopping            atomic.Bool  // nobody should wait for a model to wake any more
 
-	rows   gatewaydb.InsertUsageParams // of a batch; these three are of the flush pass alone
+	rows   gatewaydb.InsertUsageParams // of a batch; these five are of the flush pass alone
+	used   map[uuid.UUID]bool          // instances with records since noted
+	noted  time.Time                   // when the instances' use was told, the last time
 	untold map[uuid.UUID]bool          // organisations with new usage
 	toldAt time.Time
 
@@ -136,6 +147,7 @@ type limits struct {
 	write     time.Duration // for the client to take a piece
 	replica   int64         // requests that an instance is sent at once; as many wait
 	wait      time.Duration // for a request until there is room at an instance
+	wakeWait  time.Duration // for a request until the model it has woken serves
 }
 
 // New returns a gateway whose loops do not run yet. It opens the usage spool
@@ -158,11 +170,12 @@ func New(c Config) (*Service, error) {
 	s := &Service{
 		pool: c.Pool, ring: c.Keyring, log: c.Log, keys: c.Keys, instances: c.Instances, prices: c.Prices, models: c.Models,
 		accounts: c.Accounts, admission: newAdmission(c.Pool, c.Log),
-		events: c.Events, spool: records, toPublic: toEndpoints(false), toPrivate: toEndpoints(true), untold: map[uuid.UUID]bool{}, origin: time.Now(),
+		events: c.Events, spool: records, toPublic: toEndpoints(false), toPrivate: toEndpoints(true), untold: map[uuid.UUID]bool{},
+		used: map[uuid.UUID]bool{}, origin: time.Now(),
 		limits: limits{
 			body: c.MaxBody, held: buffersAtOnce * c.MaxBody, bodyTime: time.Minute, answer: 64 << 20,
 			firstByte: 10 * time.Minute, gap: 2 * time.Minute, write: 30 * time.Second,
-			replica: 1024, wait: 30 * time.Second,
+			replica: 1024, wait: 30 * time.Second, wakeWait: c.WakeWait,
 		},
 	}
 	s.metrics = newMetrics(c.Registerer, s)

@@ -147,6 +147,22 @@ type fakeInstances struct {
 	gauges       balance.Gauges            // of all of them
 	cut          atomic.Pointer[uuid.UUID] // the one without a tunnel
 	opened       atomic.Int64              // attempts to reach that one
+	waking       func() (bool, error)      // what a wish to wake does; nil: nothing
+	woken        []auth.Actor              // who wished it
+	used         [][]uuid.UUID             // what was told of use
+}
+
+func (f *fakeInstances) Wake(_ context.Context, actor auth.Actor, _ string) (bool, error) {
+	f.woken = append(f.woken, actor)
+	if f.waking == nil {
+		return false, nil
+	}
+	return f.waking()
+}
+
+func (f *fakeInstances) Used(_ context.Context, replicas []uuid.UUID) error {
+	f.used = append(f.used, replicas)
+	return nil
 }
 
 func (f *fakeInstances) add(to string) uuid.UUID {

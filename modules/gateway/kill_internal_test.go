@@ -177,7 +177,7 @@ func checkKilled(t *testing.T, pool *pgxpool.Pool, dir string, organisation uuid
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Service{pool: pool, spool: records, admission: newAdmission(pool, slog.Default()), untold: map[uuid.UUID]bool{}, events: events.New(slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler)}
+	s := &Service{pool: pool, spool: records, admission: newAdmission(pool, slog.Default()), untold: map[uuid.UUID]bool{}, used: map[uuid.UUID]bool{}, noted: time.Now(), events: events.New(slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler)}
 	if _, err := s.flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ type metrics struct {
 	inFlight   prometheus.Gauge
 	retries    prometheus.Counter
 	fallbacks  prometheus.Counter
+	wakes      prometheus.Counter
 	ejections  *prometheus.CounterVec // cause
 	setAside   prometheus.Counter
 	overhead   prometheus.Histogram
@@ -52,6 +53,9 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 		fallbacks: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inventiv_gateway_fallbacks_total", Help: "Requests that another model than the one asked for was given.",
 		}),
+		wakes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "inventiv_gateway_wakes_total", Help: "Models that were asleep and that this process has had started for a request.",
+		}),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inventiv_gateway_ejections_total", Help: "Replicas that were set aside because they failed.",
 		}, []string{"cause"}),
@@ -69,7 +73,7 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 		}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.ejections, m.fallbacks, newStandings(s))
+		registerer.MustRegister(m.ejections, m.fallbacks, m.wakes, newStandings(s))
 		registerer.MustRegister(m.requests, m.refusals, m.tokens, m.duration, m.firstToken, m.inFlight, m.retries, m.setAside, m.overhead, m.genAI,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "inventiv_gateway_spool_bytes", Help: "Bytes in the usage spool that are not stored yet.",

@@ -11,7 +11,7 @@ import (
 func (x *exchange) pick(way *route, tried *target) *target {
 	choice := balance.Choice{Except: -1}
 	if len(way.targets) > 1 {
-		choice.Key, choice.Draw, choice.Now = x.affinity(), rand.Uint64(), x.started.Sub(x.service.origin)
+		choice.Key, choice.Draw, choice.Now = x.affinity(), rand.Uint64(), x.moment()
 	}
 	for i, t := range way.targets {
 		if t == tried {

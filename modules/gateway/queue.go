@@ -3,43 +3,90 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/limit"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
-// setQueues keeps the queues of the routes before, with room for what its instances take.
-// A server that somebody else runs says itself when it has too much.
-func (t *table) setQueues(old *table, replica int64) {
+// queue is what is before the replicas of a route, in all its tables.
+type queue struct {
+	limit.Queue
+
+	asked atomic.Pointer[Caller] // who wants it woken
+}
+
+// keepQueues takes over the queues of the routes before.
+func (t *table) keepQueues(old *table) {
 	for key, r := range t.routes {
 		if before := old.routes[key]; before != nil {
 			r.queue = before.queue
 		}
-		room := replica * int64(len(r.targets))
+	}
+}
+
+// setQueues makes room for what the instances of each route take. A server that
+// somebody else runs says itself when it has too much; a route that wakes has
+// nobody who would take anything. It comes after the table is in place, where
+// those who are let in look for their replica.
+func (s *Service) setQueues(t, old *table) {
+	for _, r := range t.routes {
+		room := s.limits.replica * int64(len(r.targets))
+		most := room
 		for _, to := range r.targets {
 			if to.endpoint {
 				room = 0
 			}
 		}
-		r.queue.Set(room, room)
+		if r.wakes() && !s.stopping.Load() {
+			room, most = limit.Closed, s.limits.replica
+		}
+		r.queue.Set(room, most)
+	}
+	for key, r := range old.routes {
+		if t.routes[key] == nil {
+			r.queue.Set(0, 0) // those who wait learn that it is gone
+		}
 	}
 }
 
-// wait waits until there is room on a route. A route is one organisation's, so
-// none keeps another waiting; in it keys, and members without one, take turns.
-func (x *exchange) wait(way *route) *openai.Error {
-	who := x.caller.KeyID
-	if who == uuid.Nil {
-		who = x.caller.UserID
+// wait waits until there is room on a route, and returns the route as it is
+// then. A route is one organisation's, so none keeps another waiting; in it keys,
+// and members without one, take turns.
+func (x *exchange) wait(way *route) (*route, *openai.Error) {
+	if way.wakes() {
+		return x.awaitWaking(way)
 	}
-	if err := way.queue.Enter(x.r.Context(), who, x.service.limits.wait); err != nil {
-		return &openai.Error{
-			Status: http.StatusTooManyRequests, Type: openai.RateLimit, Code: "model_overloaded", Param: "model", Retry: true, RetryAfter: retrySoon,
-			Message: fmt.Sprintf("All replicas of the model %q have as many requests as they take: %s. Try again in a few seconds.", way.model, err),
-		}
+	err := way.queue.Enter(x.r.Context(), x.turn(), x.service.limits.wait)
+	switch {
+	case err == nil:
+		x.place = way.queue
+		return way, nil
+	case x.r.Context().Err() != nil:
+		return nil, left()
 	}
-	return nil
+	return nil, &openai.Error{
+		Status: http.StatusTooManyRequests, Type: openai.RateLimit, Code: "model_overloaded", Param: "model", Retry: true, RetryAfter: retrySoon,
+		Message: fmt.Sprintf("All replicas of the model %q have as many requests as they take: %s. Try again in a few seconds.", way.model, err),
+	}
+}
+
+// turn returns whose turn it is that the request waits for.
+func (x *exchange) turn() uuid.UUID {
+	if x.caller.KeyID != uuid.Nil {
+		return x.caller.KeyID
+	}
+	return x.caller.UserID
+}
+
+// depart gives the place back.
+func (x *exchange) depart() {
+	if x.place != nil {
+		x.place.Leave()
+		x.place = nil
+	}
 }
 
 // waiting counts the requests that wait for room.

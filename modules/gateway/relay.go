@@ -157,11 +157,16 @@ var (
 	no          = []string{"no"}
 )
 
+// headStream sets the head of a stream, which goes out with the first bytes.
+func (x *exchange) headStream() {
+	h := x.w.Header()
+	h["Content-Type"], h["Cache-Control"], h["X-Accel-Buffering"] = eventStream, noCache, no
+	h["X-Request-Id"] = []string{x.name}
+}
+
 func (o *streamWriter) write(events []byte) {
 	if !o.x.begun {
-		h := o.x.w.Header()
-		h["Content-Type"], h["Cache-Control"], h["X-Accel-Buffering"] = eventStream, noCache, no
-		h["X-Request-Id"] = []string{o.x.name}
+		o.x.headStream()
 		o.x.begun = true
 	}
 	limit := o.x.service.limits.write

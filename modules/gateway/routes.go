@@ -16,7 +16,6 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/limit"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
@@ -38,15 +37,15 @@ type routeKey struct {
 // route is one organisation's way to a model.
 type route struct {
 	model     string
-	quoted    []byte       // the model as a JSON string
-	targets   []*target    // none: the model sleeps
-	instead   []*route     // that may answer for it, in order
-	fallbacks []string     // the same, and those that are served nowhere
-	aliases   []*alias     // other names of it, by name
-	set       balance.Set  // the same, to choose from
-	queue     *limit.Queue // shared with the routes of the tables before
-	state     string       // of a sleeping one, in a word
-	price     Price        // zero without one
+	quoted    []byte      // the model as a JSON string
+	targets   []*target   // none: the model sleeps
+	instead   []*route    // that may answer for it, in order
+	fallbacks []string    // the same, and those that are served nowhere
+	aliases   []*alias    // other names of it, by name
+	set       balance.Set // the same, to choose from
+	queue     *queue      // shared with the routes of the tables before
+	sleeping  Sleeping    // what is known of one without targets
+	price     Price       // zero without one
 }
 
 // target is a server that takes requests.
@@ -105,24 +104,25 @@ func (s *Service) reload(ctx context.Context) (int, error) {
 	}
 	for _, m := range sleeping {
 		if r := t.route(m.Organisation, m.Model); len(r.targets) == 0 {
-			r.state = m.State
+			r.sleeping = m
 		}
 	}
 	t.setFallbacks(fallbacks)
 	t.setAliases(aliases)
 	t.setPrices(prices)
-	t.setQueues(old, s.limits.replica)
+	t.keepQueues(old)
 	s.watch(ctx, t, now)
 	for _, list := range t.lists {
 		slices.SortFunc(list, func(a, b *route) int { return strings.Compare(a.model, b.model) })
 	}
 	s.table.Store(t)
+	s.setQueues(t, old)
 	for id, before := range old.targets {
 		if now := t.targets[id]; now == nil || now.server != before.server {
 			before.server.Close()
 		}
 	}
-	return 0, nil
+	return 0, s.wakeAsked(ctx, t)
 }
 
 func (s *Service) instanceTarget(old *table, r Replica) *target {
@@ -197,7 +197,7 @@ func (t *table) route(organisation uuid.UUID, model string) *route {
 	r := t.routes[key]
 	if r == nil {
 		quoted, _ := json.Marshal(model) // a string always marshals
-		r = &route{model: model, quoted: quoted, queue: &limit.Queue{}}
+		r = &route{model: model, quoted: quoted, queue: &queue{}}
 		t.routes[key] = r
 		t.lists[organisation] = append(t.lists[organisation], r)
 	}

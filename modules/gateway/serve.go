@@ -97,7 +97,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uui
 	}
 	if refused := x.serve(); refused != nil {
 		s.metrics.refused(x.code(refused))
-		Refuse(w, r.URL.Path, refused, x.name)
+		x.refuse(refused)
 	}
 }
 

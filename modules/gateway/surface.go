@@ -25,6 +25,8 @@ type surface struct {
 	status func(int) int
 	// idHeader is a header that carries the request's id besides our own.
 	idHeader string
+	// alive is what a stream is sent while it waits; empty for a comment.
+	alive string
 	// check refuses a request by its head; nil where there is nothing to check.
 	check func(h http.Header) *openai.Error
 }
@@ -59,6 +61,7 @@ var surfaces = map[string]*surface{ //nolint:gochecknoglobals // a table
 	"/v1/messages": {
 		kind: openai.Chat, speak: func(id string) dialect { return &anthropic.Messages{ID: id} },
 		refuse: anthropic.WriteError, status: anthropic.Status, idHeader: "Request-Id", check: anthropic.CheckVersion,
+		alive: anthropic.Ping,
 	},
 	"/v1/messages/count_tokens": {
 		kind: openai.Tokenize, speak: func(string) dialect { return anthropic.Count{} },

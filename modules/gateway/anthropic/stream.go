@@ -64,6 +64,10 @@ func (m *Messages) Events(engine []byte) ([]byte, error) {
 	return s.out, nil
 }
 
+// Ping is the event by which a stream shows that it is alive. It may come at any
+// time, also before the message starts.
+const Ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n"
+
 // Error returns the event that ends the stream with an error, once.
 func (m *Messages) Error(e *openai.Error) []byte {
 	s := &m.stream

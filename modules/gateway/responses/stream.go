@@ -3,6 +3,7 @@ package responses
 import (
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/chat"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
@@ -98,6 +99,7 @@ func (r *Responses) Events(engine []byte) ([]byte, error) {
 // a few codes alone, so the error's own is part of the message.
 func (r *Responses) Error(e *openai.Error) []byte {
 	r.out = r.out[:0]
+	r.begin(&chat.Answer{Created: time.Now().Unix(), Model: r.asked.Model}) // readers want a beginning, even of what never was
 	r.fail(e.Message + " (" + e.Code + ")")
 	return r.out
 }

@@ -1,0 +1,131 @@
+package apptest_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
+)
+
+// metric reads a counter without labels from a serve's metrics.
+func (r *replica) metric(name string) float64 {
+	r.site.t.Helper()
+	req, err := http.NewRequestWithContext(r.site.t.Context(), http.MethodGet, "http://"+r.metrics+"/metrics", http.NoBody)
+	if err != nil {
+		r.site.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.site.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				r.site.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	r.site.t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+// whole sends a request and returns its answer, however long that takes.
+func (r *replica) whole(body string) (status int, text string) {
+	ctx, cancel := context.WithTimeout(r.site.t.Context(), 2*time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+r.people+"/v1/chat/completions", strings.NewReader(body))
+	if err != nil {
+		return 0, err.Error()
+	}
+	req.Header = http.Header{"Authorization": {"Bearer " + r.site.key}, "Content-Type": {"application/json"}}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return res.StatusCode, string(got)
+}
+
+// TestWake_requestsOverTwoReplicasStartOneInstance lets a deployment fall asleep
+// and then sends requests to it through two serve on one database, all at once.
+func TestWake_requestsOverTwoReplicasStartOneInstance(t *testing.T) {
+	t.Parallel()
+	s, demo := newSite(t, dbtest.URL(t), "")
+	if status, text := demo.call(http.MethodPost, "/api/v1/deployments/demo/scale", s.admin, `{"min":0,"max":2,"idle_minutes":1}`); status != http.StatusOK {
+		t.Fatalf("scale: %d %s", status, text)
+	}
+	for _, old := range []string{
+		`UPDATE instance.deployments SET used_at = now() - interval '1 hour', due_at = now()`,
+		`UPDATE instance.instances SET state_since = now() - interval '1 hour'`,
+	} {
+		if _, err := s.pool.Exec(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.within(60*time.Second, "nothing is billed any more", func() bool {
+		return s.count(`SELECT count(*) FROM instance.instances WHERE state <> 'terminated'`) == 0
+	})
+	if n := s.count(`SELECT count(*) FROM instance.instances WHERE desired_reason = 'idle'`); n != 1 {
+		t.Fatalf("%d instances have ended because nobody used them", n)
+	}
+	if code := demo.stop(); code != 0 {
+		t.Fatalf("the demo ended with %d\n%s", code, s.lastLog())
+	}
+
+	cloud := []string{"--providers", "mock", "--mock-dir", filepath.Join(s.dir, "one", "mock")}
+	replicas := []*replica{s.replica("a", cloud...), s.replica("b", cloud...)}
+	var agents []string
+	for _, r := range replicas {
+		agents = append(agents, r.args[slices.Index(r.args, "--agent-listen")+1])
+	}
+	for _, r := range replicas {
+		r.args = append(r.args, "--agent-endpoint", strings.Join(agents, ","))
+		r.start()
+	}
+	for _, r := range replicas {
+		s.within(60*time.Second, "serve is ready", func() bool {
+			status, body := r.call(http.MethodGet, "/v1/models/"+s.model, s.key, "")
+			return status == http.StatusOK && strings.Contains(body, `"state":"sleeping"`)
+		})
+	}
+	clients := 1000
+	if slow {
+		clients = 100
+	}
+	var all sync.WaitGroup
+	for n := range clients {
+		all.Go(func() {
+			stream := n%4 < 2
+			status, text := replicas[n%2].whole(chat(s.model, stream, 3))
+			if status != http.StatusOK || !strings.Contains(text, `"choices"`) || stream && !strings.HasSuffix(text, done) {
+				t.Errorf("client %d: %d %s", n, status, text)
+			}
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		t.Log(s.lastLog())
+	}
+	instances := s.count(`SELECT count(*) FROM instance.instances`)
+	audits := s.count(`SELECT count(*) FROM auth.audit WHERE action = 'deployment.wake' AND actor LIKE 'key:%'`)
+	counted := replicas[0].metric("inventiv_gateway_wakes_total") + replicas[1].metric("inventiv_gateway_wakes_total")
+	if instances != 2 || audits != 1 || counted != 1 { // one of them is the demo's
+		t.Errorf("%d instances were started, woken %d times by the audit and %v times by the metrics; want once", instances-1, audits, counted)
+	}
+}

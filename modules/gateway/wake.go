@@ -1,0 +1,190 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/limit"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
+)
+
+// The states of a sleeping model that the gateway acts upon; of others it only
+// says the word.
+const (
+	Asleep = "asleep" // a request wakes it
+	Waking = "waking" // one has
+)
+
+const (
+	firstBeat     = 5 * time.Second // after which a stream that waits is begun
+	everyBeat     = 10 * time.Second
+	unknownWaking = 30 * time.Second // to come back after, when nobody knows better
+)
+
+// errGone is why a stream that waits ends when its client does not take what it
+// is sent.
+var errGone = errors.New("the client is gone")
+
+// comment keeps a stream that waits alive on its way through proxies: a line
+// that readers of server-sent events leave out. There is no empty line after it,
+// which some would take for an event without data.
+const comment = ": waiting for a replica to start\n"
+
+// wakes reports whether the route has no replica and will have one because
+// somebody asks for it.
+func (r *route) wakes() bool {
+	return len(r.targets) == 0 && (r.sleeping.State == Asleep || r.sleeping.State == Waking)
+}
+
+// rouse asks for a route to be woken. The table's loop does it, once for
+// however many ask.
+func (x *exchange) rouse(way *route) {
+	if way.sleeping.State == Asleep && way.queue.asked.CompareAndSwap(nil, &x.caller) {
+		x.service.routeLoop.Wake()
+	}
+}
+
+// wakeAsked has those models start a replica that somebody has asked for. What
+// fails is asked for again by the next pass.
+func (s *Service) wakeAsked(ctx context.Context, t *table) error {
+	var errs []error
+	for key, r := range t.routes {
+		by := r.queue.asked.Load()
+		if by == nil {
+			continue
+		}
+		if r.wakes() && r.sleeping.State == Asleep {
+			woken, err := s.instances.Wake(ctx, auth.Actor{Organisation: key.organisation, KeyID: by.KeyID, UserID: by.UserID}, r.model)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			if woken {
+				s.metrics.wakes.Inc()
+				s.log.InfoContext(ctx, "model woken", "organisation", key.organisation, "model", r.model)
+			}
+			s.routeLoop.Wake() // to see it
+		}
+		r.queue.asked.Store(nil)
+	}
+	return errors.Join(errs...)
+}
+
+// awaitWaking waits until a route has a replica and returns it as it is then. A
+// stream is begun meanwhile, and kept alive.
+func (x *exchange) awaitWaking(way *route) (*route, *openai.Error) {
+	s := x.service
+	from := time.Now()
+	late := from.Add(s.limits.wakeWait)
+	for way.wakes() {
+		if s.stopping.Load() {
+			return nil, stopping()
+		}
+		x.rouse(way)
+		var beat limit.Beat
+		if x.head.Stream {
+			beat = limit.Beat{First: time.Until(from.Add(firstBeat)), Every: everyBeat, Do: x.beat}
+		}
+		err := way.queue.EnterAlive(x.r.Context(), x.turn(), time.Until(late), beat)
+		if errors.Is(err, errGone) || x.r.Context().Err() != nil {
+			if err == nil {
+				way.queue.Leave()
+			}
+			return nil, left()
+		}
+		t := s.table.Load()
+		if now := t.routes[routeKey{x.caller.Organisation, way.model}]; err != nil {
+			if now != nil {
+				way = now // it may know more by now
+			}
+			return nil, waking(way, err)
+		}
+		x.place = way.queue
+		wanted := t.routes[routeKey{x.caller.Organisation, x.wanted.model}]
+		way = t.routes[routeKey{x.caller.Organisation, way.model}]
+		if way == nil || wanted == nil {
+			return nil, noModel(s.shownTo(x.caller, t), x.wanted.model)
+		}
+		x.wanted = wanted
+		if way.wakes() { // its replica was gone before it could be asked
+			x.depart()
+		}
+	}
+	x.asked = time.Now()
+	return way, nil
+}
+
+// beat begins the answer, if it is not begun, and shows that there is somebody.
+func (x *exchange) beat() error {
+	x.headStream()
+	x.headed = true
+	_ = x.control.SetWriteDeadline(time.Now().Add(x.service.limits.write)) // a test's recorder has none
+	alive := surfaces[x.r.URL.Path].alive
+	if alive == "" {
+		alive = comment
+	}
+	if _, err := x.w.Write([]byte(alive)); err != nil {
+		return errGone
+	}
+	if x.control.Flush() != nil {
+		return errGone
+	}
+	return nil
+}
+
+// refuse answers with an error; where the head of a stream is out it can only be
+// an event.
+func (x *exchange) refuse(e *openai.Error) {
+	if !x.headed {
+		Refuse(x.w, x.r.URL.Path, e, x.name)
+		return
+	}
+	_ = x.control.SetWriteDeadline(time.Now().Add(x.service.limits.write))
+	_, _ = x.w.Write(x.ending(e)) // a client that has left needs no answer
+	_ = x.control.Flush()
+}
+
+// Stop has the requests that wait for a replica to start answered, so that their
+// clients ask another process: this one is about to end.
+func (s *Service) Stop() {
+	s.stopping.Store(true)
+	t := s.table.Load()
+	s.setQueues(t, t)
+}
+
+func left() *openai.Error {
+	return &openai.Error{Code: codeClientGone, Message: "The client has left."}
+}
+
+func stopping() *openai.Error {
+	return &openai.Error{
+		Status: http.StatusServiceUnavailable, Type: openai.ServerError, Code: "stopping", Retry: true, RetryAfter: time.Second,
+		Message: "This process of the gateway is about to stop, and the model is not awake yet. Try again: another process takes over.",
+	}
+}
+
+// waking says that a model starts, how far it is and when to come back.
+func waking(way *route, why error) *openai.Error {
+	after, long := unknownWaking, fmt.Sprintf("How long that takes is not known yet; try again in %s.", unknownWaking)
+	if left := way.sleeping.Left; left > 0 {
+		after = max(left, time.Second)
+		long = fmt.Sprintf("It usually takes about %s more; try again then.", after.Round(time.Second))
+	}
+	state := way.sleeping.Message
+	if way.sleeping.State == Asleep {
+		state = "It has been asked for and has not begun to start yet."
+	}
+	e := &openai.Error{
+		Status: http.StatusServiceUnavailable, Type: openai.ServerError, Code: "waking", Param: "model", Retry: true, RetryAfter: after,
+		Message: fmt.Sprintf("The model %q was asleep and is being woken; no replica of it is ready yet. %s %s", way.model, state, long),
+	}
+	if errors.Is(why, limit.ErrFull) {
+		e.Status, e.Type, e.Code = http.StatusTooManyRequests, openai.RateLimit, "model_overloaded"
+		e.Message = fmt.Sprintf("The model %q is being woken, and as many requests wait for it as may. %s %s", way.model, state, long)
+	}
+	return e
+}

@@ -1,0 +1,450 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/money"
+	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
+	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/limit"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
+)
+
+// asleep is a gateway whose only model sleeps, or is what its state says.
+func asleep(t *testing.T, state Sleeping, wait time.Duration) *bed {
+	t.Helper()
+	b := newBed(t, dbtest.New(t))
+	state.Organisation, state.Model = b.organisation, model
+	b.instances.sleeping = []Sleeping{state}
+	b.limits.wakeWait = wait
+	b.reloaded(t)
+	return b
+}
+
+// wakes gives the model an instance, which the gateway has not seen yet.
+func (b *bed) wakes(to string) {
+	b.instances.sleeping = nil
+	b.instances.add(to)
+}
+
+func woken(t *testing.T, b *bed) float64 {
+	t.Helper()
+	return figures(t, b)["inventiv_gateway_wakes_total"].GetCounter().GetValue()
+}
+
+func (b *bed) awaits(t *testing.T, n float64) {
+	t.Helper()
+	eventually(t, 5*time.Second, "so many wait", func() bool { return b.waiting() == n })
+}
+
+func TestWake_aRequestWakesAndIsAnswered(t *testing.T) {
+	t.Parallel()
+	b := asleep(t, Sleeping{State: Asleep}, time.Minute)
+	b.instances.waking = func() (bool, error) { return true, nil }
+	const clients = 20
+	var all sync.WaitGroup
+	for n := range clients {
+		all.Go(func() {
+			body := chatBody("")
+			if n%2 == 0 {
+				body = chatBody(`"stream":true,`)
+			}
+			res := b.ask(t, "/v1/chat/completions", body)
+			if got := text(t, res); res.StatusCode != http.StatusOK || !strings.Contains(got, "hi") {
+				t.Errorf("got %d %s", res.StatusCode, got)
+			}
+		})
+	}
+	b.awaits(t, clients)
+	if n := len(b.stored(t)); n != 0 {
+		t.Errorf("%d usage records of requests that wait", n)
+	}
+	b.reloaded(t)
+	b.instances.sleeping[0].State = Waking
+	b.reloaded(t)
+	if n := len(b.instances.woken); n != 1 || b.instances.woken[0].KeyID != b.keyID || b.instances.woken[0].Organisation != b.organisation {
+		t.Errorf("woken %d times, by %+v", n, b.instances.woken)
+	}
+	if got := woken(t, b); got != 1 {
+		t.Errorf("the metric says %v", got)
+	}
+	b.wakes(engine(t, func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), `"stream":true`) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, `data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}`+"\n\ndata: [DONE]\n\n")
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, wholeAnswer)
+	}))
+	b.reloaded(t)
+	all.Wait()
+	if n := len(b.stored(t)); n != clients || b.waiting() != 0 {
+		t.Errorf("%d usage records, %v wait", n, b.waiting())
+	}
+	r := b.table.Load().routes[routeKey{b.organisation, model}]
+	eventually(t, 5*time.Second, "every place is given back", func() bool { return r.queue.Busy() == 0 })
+}
+
+func TestWake_theDeadlineIsToldHonestly(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		state  Sleeping
+		code   string
+		status int
+		after  string
+		says   []string
+	}{
+		"known": {
+			Sleeping{State: Waking, Message: "The instance inst-1 is starting: The engine is loading the model.", Left: 83*time.Second + 200*time.Millisecond},
+			"waking", 503, "84", []string{"is being woken", "The engine is loading the model.", "about 1m23s more"},
+		},
+		"any moment":  {Sleeping{State: Waking, Message: "Soon.", Left: time.Millisecond}, "waking", 503, "1", []string{"about 1s more"}},
+		"not known":   {Sleeping{State: Waking, Message: "Replicas are on their way."}, "waking", 503, "30", []string{"is not known yet; try again in 30s"}},
+		"stopped":     {Sleeping{State: "stopped"}, "no_ready_replica", 503, "10", []string{"Its state is stopped."}},
+		"always kept": {Sleeping{State: "starting"}, "no_ready_replica", 503, "10", []string{"Its state is starting."}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := asleep(t, c.state, 10*time.Millisecond)
+			res := b.ask(t, "/v1/chat/completions", chatBody(""))
+			got := text(t, res)
+			if res.StatusCode != c.status || res.Header.Get("Retry-After") != c.after || res.Header.Get("X-Should-Retry") != "true" || !strings.Contains(got, c.code) {
+				t.Errorf("got %d %v %s", res.StatusCode, res.Header, got)
+			}
+			for _, s := range c.says {
+				if !strings.Contains(got, s) {
+					t.Errorf("%q is not in %s", s, got)
+				}
+			}
+			b.reloaded(t)
+			if len(b.instances.woken) != 0 || len(b.stored(t)) != 0 {
+				t.Errorf("woken %v, or on record", b.instances.woken)
+			}
+		})
+	}
+}
+
+// TestWake_whoMayNotUseItWakesNothing has requests refused that nothing may be
+// rented for.
+func TestWake_whoMayNotUseItWakesNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		limits limit.Settings
+		code   string
+	}{
+		"another model is allowed": {limit.Settings{Models: []string{"another/model"}}, "model_not_allowed"},
+		"the budget is exhausted":  {limit.Settings{Budget: money.Euro / 100, Period: limit.Day}, "insufficient_quota"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := asleep(t, Sleeping{State: Asleep}, 10*time.Millisecond)
+			b.limitTo(t, limit.Key, c.limits)
+			if res := b.ask(t, "/v1/chat/completions", chatBody(`"max_tokens":100000,`)); code(t, res) != c.code {
+				t.Errorf("got %d", res.StatusCode)
+			}
+			b.reloaded(t)
+			if len(b.instances.woken) != 0 {
+				t.Error("it is woken")
+			}
+		})
+	}
+}
+
+func TestWake_whatFailsIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	b := asleep(t, Sleeping{State: Asleep}, 10*time.Millisecond)
+	b.instances.waking = func() (bool, error) { return false, errors.New("the database is away") }
+	if got := code(t, b.ask(t, "/v1/chat/completions", chatBody(""))); got != "waking" {
+		t.Errorf("got %s", got)
+	}
+	for range 2 {
+		if _, err := b.reload(t.Context()); err == nil {
+			t.Error("nobody learns that it failed")
+		}
+	}
+	b.instances.waking = func() (bool, error) { return true, nil }
+	b.reloaded(t)
+	b.reloaded(t)
+	if len(b.instances.woken) != 3 || woken(t, b) != 1 {
+		t.Errorf("asked %d times, woken %v times", len(b.instances.woken), woken(t, b))
+	}
+}
+
+func TestWake_theQueueIsBoundedAndWhoLeavesLeavesIt(t *testing.T) {
+	t.Parallel()
+	b := asleep(t, Sleeping{State: Waking, Left: time.Minute}, time.Minute)
+	b.limits.replica = 2
+	b.reloaded(t)
+	ctx, leave := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			if res, err := http.DefaultClient.Do(b.request(t, "/v1/chat/completions", chatBody("")).WithContext(ctx)); err == nil {
+				_ = res.Body.Close()
+				t.Errorf("got %d", res.StatusCode)
+			}
+		})
+	}
+	b.awaits(t, 2)
+	res := b.ask(t, "/v1/chat/completions", chatBody(""))
+	if res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") != "60" || code(t, res) != "model_overloaded" {
+		t.Errorf("a third one: %d %v", res.StatusCode, res.Header)
+	}
+	leave()
+	all.Wait()
+	b.awaits(t, 0)
+	if n := len(b.stored(t)); n != 0 {
+		t.Errorf("%d usage records", n)
+	}
+}
+
+// TestWake_whatChangesMeanwhile has a model stopped, or deleted, and the process
+// told to stop, while somebody waits for it.
+func TestWake_whatChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*bed)
+		code   string
+	}{
+		"stopped":  {func(b *bed) { b.instances.sleeping[0].State = "stopped" }, "no_ready_replica"},
+		"deleted":  {func(b *bed) { b.instances.sleeping = nil }, "model_not_found"},
+		"stopping": {func(b *bed) { b.Stop() }, "stopping"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := asleep(t, Sleeping{State: Waking}, time.Minute)
+			var one sync.WaitGroup
+			one.Go(func() {
+				if got := code(t, b.ask(t, "/v1/chat/completions", chatBody(""))); got != c.code {
+					t.Errorf("got %s", got)
+				}
+			})
+			b.awaits(t, 1)
+			c.change(b)
+			b.reloaded(t)
+			one.Wait()
+		})
+	}
+}
+
+func TestWake_theFallbackAnswersMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, dbtest.New(t))
+	b.instances.sleeping = []Sleeping{
+		{Organisation: b.organisation, Model: "big/model", State: Asleep},
+		{Organisation: b.organisation, Model: "shut/model", State: "stopped"},
+		{Organisation: b.organisation, Model: "asleep/too", State: Asleep},
+	}
+	b.fallsBack(t, "big/model")
+	if _, err := b.SetFallback(t.Context(), auth.System(b.organisation), "shut/model", []string{"asleep/too"}); err != nil {
+		t.Fatal(err)
+	}
+	b.reloaded(t)
+	res := b.ask(t, "/v1/chat/completions", strings.Replace(chatBody(""), model, "big/model", 1))
+	if got := text(t, res); res.StatusCode != http.StatusOK || !strings.Contains(got, `"model":"`+model) {
+		t.Errorf("got %d %s", res.StatusCode, got)
+	}
+	if got := code(t, b.ask(t, "/v1/chat/completions", strings.Replace(chatBody(""), model, "shut/model", 1))); got != "waking" {
+		t.Errorf("only a sleeping one can answer: %s", got)
+	}
+	b.reloaded(t)
+	if n := len(b.instances.woken); n != 2 {
+		t.Errorf("%d models are woken, want the one that was asked for and the one that shall answer", n)
+	}
+}
+
+// flow is what a client is sent, piece by piece.
+type flow struct {
+	header http.Header
+	status int
+	pieces []string
+	at     []time.Duration
+	from   time.Time
+	broken bool // the client takes nothing any more
+}
+
+func (f *flow) Header() http.Header              { return f.header }
+func (f *flow) WriteHeader(status int)           { f.status = status }
+func (f *flow) SetWriteDeadline(time.Time) error { return nil }
+func (f *flow) SetReadDeadline(time.Time) error  { return nil }
+func (f *flow) FlushError() error                { return nil }
+func (f *flow) Write(p []byte) (int, error) {
+	if f.broken {
+		return 0, errors.New("broken pipe")
+	}
+	f.pieces, f.at = append(f.pieces, string(p)), append(f.at, time.Since(f.from))
+	return len(p), nil
+}
+
+// TestWake_streamsAreKeptAlive looks at what clients of each API are sent while a
+// model wakes that never does. There is no database and no network: time is
+// played.
+func TestWake_streamsAreKeptAlive(t *testing.T) {
+	t.Parallel()
+	const ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n"
+	for path, c := range map[string]struct{ body, alive string }{
+		"/v1/chat/completions": {chatBody(`"stream":true,`), ": waiting for a replica to start\n"},
+		"/v1/responses":        {`{"model":"` + model + `","stream":true,"input":"hello"}`, ": waiting for a replica to start\n"},
+		"/v1/messages":         {`{"model":"` + model + `","stream":true,"max_tokens":5,"messages":[{"role":"user","content":"hello"}]}`, ping},
+	} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t, nil)
+			synctest.Test(t, func(t *testing.T) {
+				f := b.whileWaking(t, path, c.body, 36*time.Second, &flow{})
+				if f.status != 0 && f.status != http.StatusOK || f.header.Get("Content-Type") != "text/event-stream" || f.header.Get("X-Request-Id") == "" {
+					t.Fatalf("got %d %v", f.status, f.header)
+				}
+				for n, want := range []time.Duration{5 * time.Second, 15 * time.Second, 25 * time.Second, 35 * time.Second} {
+					if n >= len(f.pieces) || f.pieces[n] != c.alive || f.at[n] != want {
+						t.Fatalf("beat %d: %q at %v", n, f.pieces, f.at)
+					}
+				}
+				end := f.pieces[len(f.pieces)-1]
+				if len(f.pieces) != 5 || f.at[4] != 36*time.Second || !strings.Contains(end, "is being woken") || strings.Contains(end, "[DONE]") {
+					t.Errorf("the end: %q at %v", f.pieces[4:], f.at)
+				}
+				checkEvents(t, strings.Join(f.pieces, ""))
+			})
+		})
+	}
+}
+
+// checkEvents reads events as a client does: comments are left out, and each
+// event has data that is JSON.
+func checkEvents(t *testing.T, all string) {
+	t.Helper()
+	lines := bufio.NewScanner(strings.NewReader(all))
+	data, some := "", false
+	for lines.Scan() {
+		line := lines.Text()
+		switch {
+		case strings.HasPrefix(line, ":"), strings.HasPrefix(line, "event: "):
+		case strings.HasPrefix(line, "data: "):
+			data, some = strings.TrimPrefix(line, "data: "), true
+		case line == "":
+			if !some || !json.Valid([]byte(data)) {
+				t.Errorf("an event has the data %q", data)
+			}
+			some = false
+		default:
+			t.Errorf("%q is no line of an event", line)
+		}
+	}
+}
+
+// whileWaking sends a request to a model that never wakes, in played time.
+func (b *bed) whileWaking(t *testing.T, path, body string, patience time.Duration, f *flow) *flow {
+	t.Helper()
+	b.limits.wakeWait = patience
+	r := &route{model: model, queue: &queue{}, sleeping: Sleeping{State: Waking}}
+	at := &table{routes: map[routeKey]*route{{b.organisation, model}: r}, targets: map[uuid.UUID]*target{}, loaded: true}
+	b.table.Store(at)
+	b.setQueues(at, at)
+	f.header, f.from = http.Header{}, time.Now()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Api-Key", goodKey)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Anthropic-Version", "2023-06-01")
+	b.ServeHTTP(f, req)
+	if r.queue.Busy() != 0 || r.queue.Waiting() != 0 {
+		t.Error("a place is not given back")
+	}
+	return f
+}
+
+func TestWake_aStreamIsNotBegunForAShortWaitOrAWholeAnswer(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		body     string
+		patience time.Duration
+	}{
+		"a short wait":   {chatBody(`"stream":true,`), 4 * time.Second},
+		"a whole answer": {chatBody(""), 10 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t, nil)
+			synctest.Test(t, func(t *testing.T) {
+				f := b.whileWaking(t, "/v1/chat/completions", c.body, c.patience, &flow{})
+				if f.status != http.StatusServiceUnavailable || f.header.Get("Retry-After") != strconv.Itoa(int(unknownWaking.Seconds())) || len(f.pieces) != 1 {
+					t.Errorf("got %d %v %q", f.status, f.header, f.pieces)
+				}
+			})
+		})
+	}
+}
+
+func TestWake_aClientThatTakesNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, nil)
+	synctest.Test(t, func(t *testing.T) {
+		f := b.whileWaking(t, "/v1/chat/completions", chatBody(`"stream":true,`), 10*time.Minute, &flow{broken: true})
+		if took := time.Since(f.from); took != firstBeat || len(f.pieces) != 0 {
+			t.Errorf("left after %v", took)
+		}
+	})
+}
+
+// TestWake_anErrorAfterTheHeadIsAnEvent has a stream begun while it waited, and
+// then a replica that refuses it and no other one.
+func TestWake_anErrorAfterTheHeadIsAnEvent(t *testing.T) {
+	t.Parallel()
+	b := asleep(t, Sleeping{State: Waking}, time.Minute)
+	f := &flow{header: http.Header{}, from: time.Now()}
+	x := &exchange{service: b.Service, w: f, control: http.NewResponseController(f), headed: true, name: "id"}
+	x.r = b.request(t, "/v1/chat/completions", "")
+	x.r.URL.Path = "/v1/chat/completions"
+	x.refuse(&openai.Error{Status: 503, Type: openai.ServerError, Code: codeUnreachable, Message: "Away."})
+	if f.status != 0 || len(f.pieces) != 1 || !strings.HasPrefix(f.pieces[0], `data: {"error":{"message":"Away."`) {
+		t.Errorf("got %d %q", f.status, f.pieces)
+	}
+}
+
+func TestUse_isToldEveryHalfMinute(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, dbtest.New(t), answering(t, 200, "application/json", wholeAnswer))
+	b.stored(t)
+	if len(b.instances.used) != 0 {
+		t.Errorf("before anything: %v", b.instances.used)
+	}
+	for range 3 {
+		_ = text(t, b.ask(t, "/v1/chat/completions", chatBody("")))
+		b.stored(t)
+	}
+	if len(b.instances.used) != 0 {
+		t.Errorf("told within half a minute: %v", b.instances.used)
+	}
+	b.noted = time.Now().Add(-useEvery)
+	b.stored(t)
+	if len(b.instances.used) != 1 || len(b.instances.used[0]) != 1 || b.instances.used[0][0] != b.instances.order[0] {
+		t.Errorf("after half a minute: %v", b.instances.used)
+	}
+	to := b.table.Load().targets[b.instances.order[0]]
+	to.replica.Begin(true)
+	b.noted = time.Now().Add(-useEvery)
+	b.stored(t)
+	to.replica.End(true)
+	b.noted = time.Now().Add(-useEvery)
+	b.stored(t)
+	if len(b.instances.used) != 2 {
+		t.Errorf("a stream that runs is a use, and nothing is none: %v", b.instances.used)
+	}
+}
