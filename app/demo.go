@@ -199,7 +199,7 @@ func (a *App) demoDeploy(ctx context.Context, actor auth.Actor, d *demo) (string
 		switch {
 		case dep.Name == name:
 			found = true
-			if dep.Stopped {
+			if dep.Stopped || dep.Min == 0 { // and asleep, perhaps
 				_, err = a.instances.StartDeployment(ctx, actor, dep.ID.String())
 			}
 		case dep.Name == demoDeployment || len(dep.Name) == len(demoDeployment)+9 && dep.Name[:len(demoDeployment)+1] == demoDeployment+"-":

@@ -36,6 +36,15 @@ func (p *Console) getPlayground(c *echo.Context) error {
 			serving[e.Model] = true
 		}
 	}
+	deployments, err := p.Instances.Deployments(ctx, a.Organisation)
+	if err != nil {
+		return err //nolint:wrapcheck // says enough
+	}
+	for _, d := range deployments {
+		if d.Min == 0 && !d.Stopped { // asleep, perhaps: a question wakes it
+			serving[d.Model] = true
+		}
+	}
 	page := views.Playground{BaseURL: p.baseURL(), Person: a.Name, May: allowed(a), Model: c.QueryParam("model")}
 	for _, m := range models {
 		if serving[m.Name] && m.Kind == catalog.Chat {

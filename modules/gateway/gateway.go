@@ -148,6 +148,7 @@ type limits struct {
 	replica   int64         // requests that an instance is sent at once; as many wait
 	wait      time.Duration // for a request until there is room at an instance
 	wakeWait  time.Duration // for a request until the model it has woken serves
+	firstBeat time.Duration // after which a stream that waits for that is begun
 }
 
 // New returns a gateway whose loops do not run yet. It opens the usage spool
@@ -175,7 +176,7 @@ func New(c Config) (*Service, error) {
 		limits: limits{
 			body: c.MaxBody, held: buffersAtOnce * c.MaxBody, bodyTime: time.Minute, answer: 64 << 20,
 			firstByte: 10 * time.Minute, gap: 2 * time.Minute, write: 30 * time.Second,
-			replica: 1024, wait: 30 * time.Second, wakeWait: c.WakeWait,
+			replica: 1024, wait: 30 * time.Second, wakeWait: c.WakeWait, firstBeat: 5 * time.Second,
 		},
 	}
 	s.metrics = newMetrics(c.Registerer, s)

@@ -20,8 +20,7 @@ const (
 )
 
 const (
-	firstBeat     = 5 * time.Second // after which a stream that waits is begun
-	everyBeat     = 10 * time.Second
+	everyBeat     = 10 * time.Second // of a stream that waits and is begun
 	unknownWaking = 30 * time.Second // to come back after, when nobody knows better
 )
 
@@ -87,7 +86,7 @@ func (x *exchange) awaitWaking(way *route) (*route, *openai.Error) {
 		x.rouse(way)
 		var beat limit.Beat
 		if x.head.Stream {
-			beat = limit.Beat{First: time.Until(from.Add(firstBeat)), Every: everyBeat, Do: x.beat}
+			beat = limit.Beat{First: time.Until(from.Add(s.limits.firstBeat)), Every: everyBeat, Do: x.beat}
 		}
 		err := way.queue.EnterAlive(x.r.Context(), x.turn(), time.Until(late), beat)
 		if errors.Is(err, errGone) || x.r.Context().Err() != nil {

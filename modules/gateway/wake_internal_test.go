@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,6 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/limit"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
 // asleep is a gateway whose only model sleeps, or is what its state says.
@@ -397,24 +397,73 @@ func TestWake_aClientThatTakesNothingIsLeft(t *testing.T) {
 	b := newBed(t, nil)
 	synctest.Test(t, func(t *testing.T) {
 		f := b.whileWaking(t, "/v1/chat/completions", chatBody(`"stream":true,`), 10*time.Minute, &flow{broken: true})
-		if took := time.Since(f.from); took != firstBeat || len(f.pieces) != 0 {
+		if took := time.Since(f.from); took != 5*time.Second || len(f.pieces) != 0 {
 			t.Errorf("left after %v", took)
 		}
 	})
 }
 
-// TestWake_anErrorAfterTheHeadIsAnEvent has a stream begun while it waited, and
-// then a replica that refuses it and no other one.
-func TestWake_anErrorAfterTheHeadIsAnEvent(t *testing.T) {
+// TestWake_whatHappensToAStreamThatWasBegun lets streams be begun at once while
+// they wait, and then the model wake in a good state or a bad one.
+func TestWake_whatHappensToAStreamThatWasBegun(t *testing.T) {
 	t.Parallel()
-	b := asleep(t, Sleeping{State: Waking}, time.Minute)
-	f := &flow{header: http.Header{}, from: time.Now()}
-	x := &exchange{service: b.Service, w: f, control: http.NewResponseController(f), headed: true, name: "id"}
-	x.r = b.request(t, "/v1/chat/completions", "")
-	x.r.URL.Path = "/v1/chat/completions"
-	x.refuse(&openai.Error{Status: 503, Type: openai.ServerError, Code: codeUnreachable, Message: "Away."})
-	if f.status != 0 || len(f.pieces) != 1 || !strings.HasPrefix(f.pieces[0], `data: {"error":{"message":"Away."`) {
-		t.Errorf("got %d %q", f.status, f.pieces)
+	const whole = `data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}` + "\n\n" + "data: [DONE]\n\n"
+	broken := func(t *testing.T) string {
+		return answering(t, http.StatusInternalServerError, "application/json", `{"error":{"message":"CUDA error","type":"server_error"}}`)
+	}
+	good := func(t *testing.T) string { return answering(t, http.StatusOK, "text/event-stream", whole) }
+	var asked atomic.Int64
+	full := func(t *testing.T) string { // whichever is asked first
+		return engine(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			if asked.Add(1) == 1 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, whole)
+		})
+	}
+	for name, c := range map[string]struct {
+		engines []func(*testing.T) string
+		cut     bool // it has no tunnel
+		ends    string
+		status  string
+		retries float64
+	}{
+		"it is answered":           {[]func(*testing.T) string{good}, false, whole, "completed", 0},
+		"the engine refuses":       {[]func(*testing.T) string{broken}, false, `"type":"server_error"`, "interrupted", 0},
+		"it cannot be reached":     {[]func(*testing.T) string{good}, true, `"code":"upstream_unreachable"`, "interrupted", 0},
+		"another one can be asked": {[]func(*testing.T) string{full, full}, false, whole, "completed", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := asleep(t, Sleeping{State: Waking}, time.Minute)
+			b.limits.firstBeat = 0
+			res := b.ask(t, "/v1/chat/completions", chatBody(`"stream":true,`)) // returns with the head
+			if res.StatusCode != http.StatusOK || res.Header.Get("X-Request-Id") == "" {
+				t.Fatalf("got %d %v", res.StatusCode, res.Header)
+			}
+			for _, e := range c.engines {
+				b.wakes(e(t))
+			}
+			if c.cut {
+				b.instances.cut.Store(&b.instances.order[0])
+			}
+			b.reloaded(t)
+			got := text(t, res)
+			if !strings.HasPrefix(got, comment) || !strings.Contains(got, c.ends) || strings.Contains(got, "[DONE]") != strings.Contains(c.ends, "[DONE]") {
+				t.Errorf("got %q", got)
+			}
+			checkEvents(t, strings.ReplaceAll(got, "data: [DONE]", "data: {}"))
+			records := b.stored(t)
+			if len(records) != 1 || records[0].Status != c.status || records[0].HTTPStatus != http.StatusOK {
+				t.Errorf("on record: %+v", records)
+			}
+			if n := figures(t, b)["inventiv_gateway_retries_total"].GetCounter().GetValue(); n != c.retries {
+				t.Errorf("%v retries, want %v", n, c.retries)
+			}
+		})
 	}
 }
 
