@@ -194,9 +194,9 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
-// Ready reports whether the gateway knows its routes, without which it refuses
-// every request.
-func (s *Service) Ready() bool { return s.table.Load().loaded }
+// Ready reports whether the gateway knows its routes and its limits, without
+// which it refuses every request.
+func (s *Service) Ready() bool { return s.table.Load().loaded && s.admission.gates.Load() != nil }
 
 // Loops returns the gateway's loops; the caller runs them.
 func (s *Service) Loops() []*loop.Loop {
