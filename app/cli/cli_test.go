@@ -470,6 +470,10 @@ func TestWait_showsStepsAndReturnsWhenItServes(t *testing.T) {
 	if r := run(t, s.URL, "deployments create chat --model m --offer a/b/c --wait --wait-timeout 50ms"); r.exit != 7 || !strings.Contains(r.err, "code: timeout") {
 		t.Errorf("no end: exit %d, %s", r.exit, r.err)
 	}
+	s.put("GET /deployments/chat", "200 "+strings.Replace(starting, `"message":""`, `"reason":"asleep","message":"It sleeps."`, 1))
+	if r := run(t, s.URL, "deployments create chat --model m --offer a/b/c --min 0 --wait"); r.exit != 0 || !strings.Contains(r.out, "It sleeps.") {
+		t.Errorf("asleep: exit %d, %s %s", r.exit, r.out, r.err)
+	}
 }
 
 func TestConfirm_asksWhoIsThere(t *testing.T) {

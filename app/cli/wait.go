@@ -13,8 +13,8 @@ import (
 const pause = 400 * time.Millisecond
 
 // watch shows the steps of a deployment's instances, on standard error, until it
-// has as many replicas as it wants, at least one. It fails when nobody believes
-// any more that it will, and when patience ends.
+// has as many replicas as it wants, at least one, or sleeps. It fails when nobody
+// believes any more that it will, and when patience ends.
 func (c *call) watch(name string, patience time.Duration) (row, error) {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
@@ -27,7 +27,7 @@ func (c *call) watch(name string, patience time.Duration) (row, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ready := count(d, "ready"); ready > 0 && ready >= count(d.sub("replicas"), "min") {
+		if ready := count(d, "ready"); ready > 0 && ready >= count(d.sub("replicas"), "min") || d.text("reason") == "asleep" {
 			return d, nil
 		}
 		select {

@@ -120,7 +120,7 @@ func broken(all []instance.Instance) []views.Alert {
 func waiting(deployments []instance.Deployment) []views.Alert {
 	var alerts []views.Alert
 	for _, d := range deployments {
-		if d.Message == "" || d.Stopped || d.Reason == instance.ReasonReplicasStarting {
+		if d.Message == "" || d.Stopped || d.Reason == instance.ReasonReplicasStarting || d.Reason == instance.ReasonAsleep {
 			continue
 		}
 		alerts = append(alerts, views.Alert{

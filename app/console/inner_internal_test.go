@@ -113,6 +113,20 @@ func TestLogLine_readsBothForms(t *testing.T) {
 	}
 }
 
+func TestWaiting_notesOnlyWhatIsNotAsWanted(t *testing.T) {
+	t.Parallel()
+	short := instance.Deployment{Name: "chat", Reason: instance.ReasonOutOfStock, Message: "None in stock."}
+	stopped := short
+	stopped.Stopped = true
+	alerts := waiting([]instance.Deployment{
+		short, stopped, {Name: "well"}, {Name: "new", Reason: instance.ReasonReplicasStarting, Message: "On their way."},
+		{Name: "quiet", Reason: instance.ReasonAsleep, Message: instance.ReasonAsleep.Sentence()},
+	})
+	if len(alerts) != 1 || alerts[0].Title != "chat is not as wanted." || alerts[0].Text != "None in stock." {
+		t.Errorf("got %+v", alerts)
+	}
+}
+
 func TestBroken_oneNoteForEachDeployment(t *testing.T) {
 	t.Parallel()
 	a, b := uuid.New(), uuid.New()
