@@ -30,13 +30,18 @@ func (x *exchange) checkpoint(out *streamWriter, stream *openai.Stream) *openai.
 	x.count(stream.Usage, stream.Known, stream.Deltas)
 	x.record.HTTPStatus, x.record.Duration = http.StatusOK, out.at.Sub(x.started)
 	_ = x.service.spool.Append(&x.record)
+	return x.revoked("the answer was being generated")
+}
+
+// revoked refuses to go on if the key is good no longer.
+func (x *exchange) revoked(meanwhile string) *openai.Error {
 	if x.caller.KeyID == uuid.Nil {
 		return nil
 	}
 	if token, refused := credentials(x.r.Header); refused == nil && x.service.keys.Revoked(token) {
 		return &openai.Error{
 			Status: http.StatusUnauthorized, Type: openai.Authentication, Code: "key_revoked",
-			Message: "This API key was revoked while the answer was being generated.",
+			Message: "This API key was revoked while " + meanwhile + ".",
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 type queue struct {
 	limit.Queue
 
-	asked atomic.Pointer[Caller] // who wants it woken
+	asked atomic.Pointer[wish] // that it wakes
 }
 
 // keepQueues takes over the queues of the routes before.

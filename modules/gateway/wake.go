@@ -42,21 +42,30 @@ func (r *route) wakes() bool {
 // rouse asks for a route to be woken. The table's loop does it, once for
 // however many ask.
 func (x *exchange) rouse(way *route) {
-	if way.sleeping.State == Asleep && way.queue.asked.CompareAndSwap(nil, &x.caller) {
+	if way.sleeping.State == Asleep && way.queue.asked.Load() == nil && way.queue.asked.CompareAndSwap(nil, &wish{x.caller, time.Now()}) {
 		x.service.routeLoop.Wake()
 	}
 }
 
+// wish is a request's for a model to be woken.
+type wish struct {
+	by Caller
+	at time.Time
+}
+
+// wishAge is how long a wish stands that nobody waits for.
+const wishAge = time.Minute
+
 // wakeAsked has those models start a replica that somebody has asked for. What
-// fails is asked for again by the next pass.
+// fails is asked for again by the next pass, while somebody waits.
 func (s *Service) wakeAsked(ctx context.Context, t *table) error {
 	var errs []error
 	for key, r := range t.routes {
-		by := r.queue.asked.Load()
-		if by == nil {
+		wish := r.queue.asked.Load()
+		if wish == nil {
 			continue
 		}
-		if r.wakes() && r.sleeping.State == Asleep {
+		if by := wish.by; r.sleeping.State == Asleep && r.wakes() && (r.queue.Waiting() > 0 || time.Since(wish.at) < wishAge) {
 			woken, err := s.instances.Wake(ctx, auth.Actor{Organisation: key.organisation, KeyID: by.KeyID, UserID: by.UserID}, r.model)
 			if err != nil {
 				errs = append(errs, err)
@@ -114,7 +123,7 @@ func (x *exchange) awaitWaking(way *route) (*route, *openai.Error) {
 		}
 	}
 	x.asked = time.Now()
-	return way, nil
+	return way, x.revoked("the request waited for the model to wake")
 }
 
 // beat begins the answer, if it is not begun, and shows that there is somebody.

@@ -212,8 +212,21 @@ func TestWake_theQueueIsBoundedAndWhoLeavesLeavesIt(t *testing.T) {
 	}
 }
 
-// TestWake_whatChangesMeanwhile has a model stopped, or deleted, and the process
-// told to stop, while somebody waits for it.
+// TestWake_nobodyWaitsForIsForgotten has a wish fail until who wished is gone.
+func TestWake_nobodyWaitsForIsForgotten(t *testing.T) {
+	t.Parallel()
+	b := asleep(t, Sleeping{State: Asleep}, 10*time.Millisecond)
+	text(t, b.ask(t, "/v1/chat/completions", chatBody("")))
+	r := b.table.Load().routes[routeKey{b.organisation, model}]
+	r.queue.asked.Load().at = time.Now().Add(-wishAge)
+	b.reloaded(t)
+	if len(b.instances.woken) != 0 || r.queue.asked.Load() != nil {
+		t.Error("it is woken for nobody")
+	}
+}
+
+// TestWake_whatChangesMeanwhile has a model stopped, or deleted, the process told
+// to stop and the key revoked, while somebody waits for it.
 func TestWake_whatChangesMeanwhile(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -223,6 +236,10 @@ func TestWake_whatChangesMeanwhile(t *testing.T) {
 		"stopped":  {func(b *bed) { b.instances.sleeping[0].State = "stopped" }, "no_ready_replica"},
 		"deleted":  {func(b *bed) { b.instances.sleeping = nil }, "model_not_found"},
 		"stopping": {func(b *bed) { b.Stop() }, "stopping"},
+		"revoked": {func(b *bed) {
+			b.keys.revoked.Store(true)
+			b.wakes(answering(t, 200, "application/json", wholeAnswer))
+		}, "key_revoked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -437,12 +437,12 @@ SELECT d.organisation_id, d.model, d.stopped, d.min_replicas, (d.woken_at IS NOT
     now()::timestamptz AS now,
     coalesce(i.id, '00000000-0000-0000-0000-000000000000')::uuid AS instance_id, coalesce(i.name, '')::text AS instance,
     coalesce(i.type, '')::text AS type, coalesce(i.state, '')::text AS state, coalesce(i.step, '')::text AS step,
-    coalesce(i.generation, 0)::int AS generation, coalesce(i.message, '')::text AS instance_message
+    coalesce(i.generation, 0)::int AS generation, coalesce(i.eligibility = 'cordoned', false)::boolean AS cordoned, coalesce(i.message, '')::text AS instance_message
   FROM instance.deployments d
   LEFT JOIN LATERAL (
-    SELECT r.id, r.name, r.type, r.state, r.step, r.generation, r.message FROM instance.instances r
+    SELECT r.id, r.name, r.type, r.state, r.step, r.generation, r.message, r.eligibility FROM instance.instances r
      WHERE r.deployment_id = d.id AND r.desired = 'ready' AND r.state IN ('provisioning', 'booting', 'installing', 'starting', 'ready')
-     ORDER BY r.progress DESC, r.created_at, r.id LIMIT 1) i ON true
+     ORDER BY r.eligibility = 'cordoned', r.progress DESC, r.created_at, r.id LIMIT 1) i ON true
  WHERE d.deleted_at IS NULL
  ORDER BY d.organisation_id, d.model, d.created_at, d.id;
 

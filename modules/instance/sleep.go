@@ -37,6 +37,7 @@ type Sleeping struct {
 // What can be the case with a model that no instance answers for.
 const (
 	SleepStopped  = "stopped"  // on purpose: only its owner starts it
+	SleepCordoned = "cordoned" // its replica is kept from requests by a person
 	SleepStarting = "starting" // its first replica, or a replacement, is on its way
 	SleepAsleep   = "asleep"   // the next request wakes it
 	SleepWaking   = "waking"   // a request has woken it
@@ -150,12 +151,14 @@ type served struct {
 
 // rank orders the states by what they promise. What is kept awake at all times
 // goes before what sleeps: it will be there without anybody's asking.
-var rank = map[string]int{SleepStopped: 0, SleepAsleep: 1, SleepStarting: 2, SleepWaking: 3}
+var rank = map[string]int{SleepStopped: 0, SleepAsleep: 1, SleepCordoned: 2, SleepStarting: 3, SleepWaking: 4}
 
 func stateOf(w instancedb.WishesRow) string {
 	switch {
 	case w.Stopped:
 		return SleepStopped
+	case w.Cordoned && State(w.State) == Ready:
+		return SleepCordoned
 	case w.MinReplicas > 0:
 		return SleepStarting
 	case w.Woken || w.InstanceID != uuid.Nil:
@@ -176,10 +179,11 @@ func (s *Service) describe(ctx context.Context, q *instancedb.Queries, w instanc
 	i := Instance{
 		ID: w.InstanceID, Model: w.Model, Offer: OfferRef{Type: w.Type}, State: State(w.State), Step: Step(w.Step), Generation: int(w.Generation),
 	}
-	it.Message = "The instance " + w.Instance + " is " + w.State + ": " + w.InstanceMessage
-	if i.State == Ready {
-		return nil // it is not heard from, or out of service: nobody knows for how long
+	if i.State == Ready { // nobody knows for how long
+		it.Message = "The instance " + w.Instance + " is ready, but it or its engine is not heard from."
+		return nil
 	}
+	it.Message = "The instance " + w.Instance + " is " + w.State + ": " + w.InstanceMessage
 	past, err := usual(ctx, q, w.OrganisationID, i)
 	if err != nil {
 		return fmt.Errorf("read how long steps take: %w", err)

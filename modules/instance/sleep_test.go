@@ -271,6 +271,13 @@ func TestRoutes_sayWhatIsTheCaseWithWhatSleeps(t *testing.T) {
 	if s := now(instance.SleepWaking); s.Left != 0 {
 		t.Errorf("far too late: %+v", s)
 	}
+	sql(t, w.pool, `UPDATE instance.instances SET state = 'ready' WHERE id = $1`, one.ID)
+	if s := now(instance.SleepWaking); s.Left != 0 || !strings.Contains(s.Message, "not heard from") {
+		t.Errorf("ready, but silent: %+v", s)
+	}
+	sql(t, w.pool, `UPDATE instance.instances SET eligibility = 'cordoned' WHERE id = $1`, one.ID)
+	now(instance.SleepCordoned)
+	sql(t, w.pool, `UPDATE instance.instances SET state = 'starting', eligibility = 'eligible' WHERE id = $1`, one.ID)
 	sql(t, w.pool, `UPDATE instance.deployments SET min_replicas = 1 WHERE name = 'chat'`)
 	now(instance.SleepStarting)
 	if _, err := w.StopDeployment(t.Context(), w.actor, "chat"); err != nil {
