@@ -694,7 +694,7 @@ func (p Deployment) settings() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = Input(Field{ID: "idle", Label: "Asleep when idle for", Type: "number", Unit: "min", Value: strconv.Itoa(p.Row.Idle), Min: "0", Max: "43200", Hint: "With at least 0 instances. 0: never.", Wrong: p.Refusal.on("idle")}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = Input(Field{ID: "idle", Label: "Asleep when idle for (0: never)", Type: "number", Unit: "min", Value: strconv.Itoa(p.Row.Idle), Min: "0", Max: "43200", Wrong: p.Refusal.on("idle")}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

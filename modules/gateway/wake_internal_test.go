@@ -426,11 +426,16 @@ func TestWake_whatHappensToAStreamThatWasBegun(t *testing.T) {
 	t.Parallel()
 	const whole = `data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}` + "\n\n" + "data: [DONE]\n\n"
 	broken := func(t *testing.T) string {
+		t.Helper()
 		return answering(t, http.StatusInternalServerError, "application/json", `{"error":{"message":"CUDA error","type":"server_error"}}`)
 	}
-	good := func(t *testing.T) string { return answering(t, http.StatusOK, "text/event-stream", whole) }
+	good := func(t *testing.T) string {
+		t.Helper()
+		return answering(t, http.StatusOK, "text/event-stream", whole)
+	}
 	var asked atomic.Int64
 	full := func(t *testing.T) string { // whichever is asked first
+		t.Helper()
 		return engine(t, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			if asked.Add(1) == 1 {
