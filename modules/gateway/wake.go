@@ -179,8 +179,8 @@ func stopping() *openai.Error {
 func waking(way *route, why error) *openai.Error {
 	after, long := unknownWaking, fmt.Sprintf("How long that takes is not known yet; try again in %s.", unknownWaking)
 	if left := way.sleeping.Left; left > 0 {
-		after = max(left, time.Second)
-		long = fmt.Sprintf("It usually takes about %s more; try again then.", after.Round(time.Second))
+		after = (left + time.Second - 1).Truncate(time.Second) // as the header rounds it
+		long = fmt.Sprintf("It usually takes about %s more; try again then.", after)
 	}
 	state := way.sleeping.Message
 	if way.sleeping.State == Asleep {

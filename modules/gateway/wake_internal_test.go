@@ -110,7 +110,7 @@ func TestWake_theDeadlineIsToldHonestly(t *testing.T) {
 	}{
 		"known": {
 			Sleeping{State: Waking, Message: "The instance inst-1 is starting: The engine is loading the model.", Left: 83*time.Second + 200*time.Millisecond},
-			"waking", 503, "84", []string{"is being woken", "The engine is loading the model.", "about 1m23s more"},
+			"waking", 503, "84", []string{"is being woken", "The engine is loading the model.", "about 1m24s more"},
 		},
 		"any moment":  {Sleeping{State: Waking, Message: "Soon.", Left: time.Millisecond}, "waking", 503, "1", []string{"about 1s more"}},
 		"not known":   {Sleeping{State: Waking, Message: "Replicas are on their way."}, "waking", 503, "30", []string{"is not known yet; try again in 30s"}},
