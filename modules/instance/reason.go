@@ -94,7 +94,7 @@ var sentences = map[Reason]string{
 	ReasonReplicasFailing:    "The last replicas all failed; the next attempt waits longer each time.",
 	ReasonDeploymentStopped:  "The deployment is stopped.",
 	ReasonDeploymentStopping: "The deployment's replicas are ending.",
-	ReasonAsleep:             "The deployment sleeps and costs nothing; the next request for its model wakes it, as starting it does.",
+	ReasonAsleep:             "The deployment sleeps; the next request for its model wakes it, and so does starting it.",
 
 	ReasonProvisioningTimeout: "No server could be had in time.",
 	ReasonBootTimeout:         "The server did not become reachable in time.",
