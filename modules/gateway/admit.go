@@ -19,6 +19,10 @@ const (
 	longAnswer  = 4096
 )
 
+// shortPatience is how long a request waits for a look at its budget: several
+// looks, where others take what each of them brings.
+const shortPatience = 5 * time.Second
+
 // bytesPerTokenAtLeast is for what a prompt may cost at most: an estimate of
 // its cost must not be too low.
 const bytesPerTokenAtLeast = 3
@@ -51,10 +55,8 @@ func (x *exchange) admit() *openai.Error {
 	x.let = &pass{gates: gates}
 	ask := x.ask()
 	refusal := x.let.Enter(&gates, ask, a.now())
-	for range 3 { // the budget may have what this process's part of it has not
-		if refusal == nil || !refusal.Short || x.r.Context().Err() != nil {
-			break
-		}
+	// The budget may have what this process's part of it has not.
+	for late := time.Now().Add(shortPatience); refusal != nil && refusal.Short && time.Now().Before(late) && x.r.Context().Err() == nil; {
 		a.await(x.r.Context())
 		refusal = x.let.Enter(&gates, ask, a.now())
 	}
