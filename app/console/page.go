@@ -35,7 +35,7 @@ func allowed(a auth.Actor) views.May {
 		Endpoints: a.Can(auth.EndpointsView), EditEndpoints: a.Can(auth.EndpointsEdit), PrivateEndpoints: a.Can(auth.PlatformOperate),
 		Keys: a.Can(auth.KeysOwn), AllKeys: a.Can(auth.KeysAll),
 		Members: a.Can(auth.MembersView), EditMembers: a.Can(auth.MembersEdit), Limits: a.Can(auth.LimitsEdit),
-		Usage: a.Can(auth.UsageOwn) || a.Can(auth.UsageAll), AllUsage: a.Can(auth.UsageAll), Costs: a.Can(auth.CostsView),
+		Usage: a.Can(auth.UsageOwn), AllUsage: a.Can(auth.UsageAll), Costs: a.Can(auth.CostsView),
 		Inference: a.Can(auth.InferenceUse), Platform: a.Can(auth.PlatformOperate),
 	}
 }
@@ -95,7 +95,7 @@ func (p *Console) meter(c *echo.Context) (m views.Meter, err error) {
 		}
 		m.Costs, m.PerHour, m.Month, m.Forecast, m.Now = true, o.BurnRate, o.MonthToDate, o.Forecast, o.At
 	}
-	if a.Can(auth.UsageAll) || a.Can(auth.UsageOwn) {
+	if a.Can(auth.UsageOwn) {
 		m.Requests, err = p.Gateway.RequestsPerMinute(ctx, a)
 	}
 	return m, err //nolint:wrapcheck // says enough

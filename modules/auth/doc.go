@@ -16,7 +16,7 @@
 //	keys.all           owner  admin
 //	members.view       owner  admin  manager  user  auditor
 //	members.edit       owner  admin
-//	usage.own          owner  admin  manager  user
+//	usage.own          owner  admin  manager  user  auditor
 //	usage.all          owner  admin  manager        auditor
 //	costs.view         owner  admin  manager        auditor
 //	limits.edit        owner  admin  manager

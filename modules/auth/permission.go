@@ -67,7 +67,7 @@ var holds = map[Role][]Permission{
 	},
 	User: {InstancesView, ModelsView, EndpointsView, KeysOwn, MembersView, UsageOwn, InferenceUse},
 	Auditor: {
-		InstancesView, ModelsView, EndpointsView, MembersView, UsageAll, CostsView, AuditView,
+		InstancesView, ModelsView, EndpointsView, MembersView, UsageOwn, UsageAll, CostsView, AuditView,
 	},
 }
 
