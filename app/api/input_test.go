@@ -110,7 +110,7 @@ func TestB24_badParameters(t *testing.T) {
 		"/usage/records?limit=1e9":                               "1 to 1000",
 		"/usage/records?limit=99999999999999999999":              "1 to 1000",
 		"/usage/records?limit=":                                  "1 to 1000",
-		"/usage/records?sort=%3Bdrop":                            "no such parameter here; known are: cursor, from",
+		"/usage/records?sort=%3Bdrop":                            "no such parameter here; known are: cursor, error, from",
 		"/usage/records?status=done":                             "completed, interrupted",
 		"/usage/records?cursor=tampered":                         "next_cursor",
 		"/usage/records?cursor=" + strings.Repeat("A", 32):       "next_cursor",

@@ -1,14 +1,8 @@
 package api
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"time"
 
-	"github.com/google/uuid"
-
-	"github.com/inventiv-it-for-ai/inventiv/app/fault"
-	"github.com/inventiv-it-for-ai/inventiv/app/web"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
 )
 
@@ -33,26 +27,10 @@ func period(from, to time.Time) (time.Time, time.Time, error) {
 	return from, to, nil
 }
 
-// A cursor is where a page of records ended: its time in microseconds and its id.
-const cursorBytes = 8 + 16
-
-func cursor(r gateway.Record) string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(r.StartedAt.UnixMicro()))
-	return base64.RawURLEncoding.EncodeToString(append(b, r.RequestID[:]...))
-}
-
 func readCursor(text string) (gateway.Position, error) {
-	if text == "" {
-		return gateway.Position{}, nil
+	p, ok := gateway.ParsePosition(text)
+	if !ok {
+		return p, badParameter("cursor", "send next_cursor of the page before as it is")
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(b) != cursorBytes {
-		return gateway.Position{}, fault.New(fault.Invalid, "The cursor cannot be read.").
-			WithKind(web.KindInvalidParameter).WithField("cursor").WithFix("Send next_cursor of the page before as it is.")
-	}
-	at := time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC()
-	if at.Year() < 2000 || at.Year() > 9999 {
-		return gateway.Position{}, badParameter("cursor", "send next_cursor of the page before as it is")
-	}
-	return gateway.Position{At: at, ID: uuid.UUID(b[8:])}, nil
+	return p, nil
 }

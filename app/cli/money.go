@@ -90,20 +90,31 @@ const page = 1000
 
 func (n *noun) records() {
 	var when period
-	var model, key, status string
 	var limit int
+	filters := map[string]*string{}
 	cmd := n.verb("records", "List metered requests, newest first", func(c *call) error {
 		query := when.query()
-		optional(query, "model", model)
-		optional(query, "key", key)
-		optional(query, "status", status)
+		for name, value := range filters {
+			optional(query, name, *value)
+		}
 		return c.eachRecord(query, limit)
 	})
 	f := cmd.Flags()
 	when.on(cmd)
-	f.StringVar(&model, "model", "", "of this model only")
-	f.StringVar(&key, "key", "", "of the API key with this id only")
-	f.StringVar(&status, "status", "", "completed or interrupted only")
+	for _, v := range []struct{ flag, parameter, usage string }{
+		{"model", "model", "that this model answered, or that asked for this name"},
+		{"key", "key", "of the API key with this id"},
+		{"member", "member", "of the member with this id"},
+		{"status", "status", "completed or interrupted"},
+		{"error", "error", "that ended with this code, such as client_gone"},
+		{"path", "path", "on this path, such as /v1/chat/completions"},
+		{"upstream", "upstream", "that the instance or endpoint with this id answered"},
+		{"min-duration-ms", "min_duration_ms", "that took at least so many milliseconds"},
+		{"min-first-token-ms", "min_first_token_ms", "whose first token took at least so many milliseconds"},
+		{"request-id", "request_id", "the one with this x-request-id, whenever it was; goes with no other filter"},
+	} {
+		filters[v.parameter] = f.String(v.flag, "", v.usage)
+	}
 	f.IntVar(&limit, "limit", 0, "at most so many; all when it is left out")
 }
 
@@ -111,8 +122,8 @@ func (n *noun) records() {
 // cut short when its reader has seen enough.
 func (c *call) eachRecord(query url.Values, limit int) error {
 	columns := []column{
-		moment("STARTED", "started_at"), col("MODEL", "model"), col("STATUS", "status"), col("HTTP", "http_status"), col("PROMPT", "prompt_tokens"),
-		col("COMPLETION", "completion_tokens"), eur("COST EUR", "cost"), {"MS", func(r row) string { return wholeMillis(r.text("duration_ms")) }}, col("REQUEST", "request_id"),
+		moment("STARTED", "started_at"), col("MODEL", "model"), col("STATUS", "status"), col("ERROR", "error"), col("HTTP", "http_status"), col("PROMPT", "prompt_tokens"),
+		col("COMPLETION", "completion_tokens"), eur("COST EUR", "cost"), inMillis("FIRST MS", "first_token_ms"), inMillis("MS", "duration_ms"), col("REQUEST", "request_id"),
 	}
 	out := printer{w: c.w, asJSON: c.asJSON}
 	shown := 0
@@ -176,9 +187,11 @@ func (p printer) some(columns []column, rows []row, shown int) error {
 	return nil
 }
 
-func wholeMillis(text string) string {
-	whole, _, _ := strings.Cut(text, ".")
-	return whole
+func inMillis(title, name string) column {
+	return column{title, func(r row) string {
+		whole, _, _ := strings.Cut(r.text(name), ".")
+		return whole
+	}}
 }
 
 func (c Config) costs() *cobra.Command {

@@ -27,7 +27,7 @@ const csvPage = 1000
 var csvHeader = []string{
 	"request_id", "started_at", "key_id", "key_name", "user_id", "user_email", "model", "path", "upstream_id", "upstream_name",
 	"status", "http_status", "error", "streamed", "prompt_tokens", "completion_tokens", "cached_tokens", "usage_source",
-	"input_price_eur_per_million", "output_price_eur_per_million", "cost_eur", "first_token_us", "duration_us",
+	"input_price_eur_per_million", "output_price_eur_per_million", "cost_eur", "first_token_us", "duration_us", "asked",
 }
 
 // getUsageCSV serves GET /usage.csv: every request of the period, with the same
@@ -57,8 +57,7 @@ func (p *Console) getUsageCSV(c *echo.Context) error {
 				return err //nolint:wrapcheck // the reader left
 			}
 		}
-		last := page[len(page)-1]
-		filter.Before = gateway.Position{At: last.StartedAt, ID: last.RequestID}
+		filter.Before = page[len(page)-1].Position()
 		if len(page) < csvPage {
 			break
 		}
@@ -79,7 +78,7 @@ func csvRecord(r gateway.Record, n names) []string {
 		r.RequestID.String(), r.StartedAt.UTC().Format(time.RFC3339Nano), idText(r.KeyID), key, idText(r.UserID), who,
 		r.Model, r.Path, r.UpstreamID.String(), n.upstream(r.UpstreamID, r.Endpoint), r.Status, strconv.Itoa(r.HTTPStatus), r.Error,
 		strconv.FormatBool(r.Streamed), count(r.PromptTokens), count(r.CompletionTokens), count(r.CachedTokens), r.UsageSource,
-		r.InputPrice.String(), r.OutputPrice.String(), r.Cost.String(), count(r.FirstToken.Microseconds()), count(r.Duration.Microseconds()),
+		r.InputPrice.String(), r.OutputPrice.String(), r.Cost.String(), count(r.FirstToken.Microseconds()), count(r.Duration.Microseconds()), r.Asked,
 	}
 	for i, cell := range cells {
 		cells[i] = unarmed(cell)

@@ -148,7 +148,7 @@ func (x *exchange) aliased(t *table) *route {
 	if x.words == nil {
 		x.words = new(words)
 	}
-	x.words.rename = openai.NewRenamer(a.name)
+	x.words.rename, x.words.asked = openai.NewRenamer(a.name), a.name
 	return a.route
 }
 

@@ -45,8 +45,8 @@ func TestAlias_isOneOrganisationsAndTold(t *testing.T) {
 		t.Error("the refusal does not name the alias")
 	}
 	for _, r := range b.stored(t) {
-		if r.Model != model {
-			t.Errorf("metered as %s", r.Model)
+		if r.Model != model || r.Asked != "fast" {
+			t.Errorf("metered as %s, asked for as %s", r.Model, r.Asked)
 		}
 	}
 	var audits int

@@ -72,7 +72,7 @@ func TestServe_theFallbackAnswersForAModelThatSleeps(t *testing.T) {
 		}
 	}
 	for _, r := range b.stored(t) {
-		if r.Status != "completed" || r.Model != model || r.PriceID != 7 || r.InputPrice != money.Euro {
+		if r.Status != "completed" || r.Model != model || r.Asked != "big/model" && r.Asked != "gone/model" || r.PriceID != 7 || r.InputPrice != money.Euro {
 			t.Errorf("record = %+v", r)
 		}
 	}
@@ -104,7 +104,7 @@ func TestServe_theFallbackTakesWhatTheOnlyReplicaDidNot(t *testing.T) {
 		}
 	}
 	for _, r := range b.stored(t) {
-		if r.Model != model || !r.Endpoint || r.PriceID != 7 {
+		if r.Model != model || r.Asked != "big/model" || !r.Endpoint || r.PriceID != 7 {
 			t.Errorf("record = %+v", r)
 		}
 	}

@@ -104,7 +104,7 @@ func (s *Service) store(ctx context.Context, records []spool.Record) error {
 		p.StartedAts = append(p.StartedAts, r.StartedAt.Round(time.Microsecond)) // as the database keeps it
 		p.OrganisationIds = append(p.OrganisationIds, r.Organisation)
 		p.KeyIds, p.UserIds = append(p.KeyIds, r.KeyID), append(p.UserIds, r.UserID)
-		p.Models, p.Paths = append(p.Models, r.Model), append(p.Paths, r.Path)
+		p.Models, p.Askeds, p.Paths = append(p.Models, r.Model), append(p.Askeds, r.Asked), append(p.Paths, r.Path)
 		p.Upstreams, p.UpstreamIds = append(p.Upstreams, upstream), append(p.UpstreamIds, r.UpstreamID)
 		p.Statuses, p.HttpStatuses = append(p.Statuses, r.Status.String()), append(p.HttpStatuses, int32(r.HTTPStatus))
 		p.Errors, p.Streameds = append(p.Errors, r.Error), append(p.Streameds, r.Streamed)
@@ -137,7 +137,7 @@ func cost(r *spool.Record) money.EUR {
 // reset empties the columns and keeps their memory.
 func reset(p *gatewaydb.InsertUsageParams) {
 	p.RequestIds, p.StartedAts, p.OrganisationIds = p.RequestIds[:0], p.StartedAts[:0], p.OrganisationIds[:0]
-	p.KeyIds, p.UserIds, p.Models, p.Paths = p.KeyIds[:0], p.UserIds[:0], p.Models[:0], p.Paths[:0]
+	p.KeyIds, p.UserIds, p.Models, p.Askeds, p.Paths = p.KeyIds[:0], p.UserIds[:0], p.Models[:0], p.Askeds[:0], p.Paths[:0]
 	p.Upstreams, p.UpstreamIds, p.Statuses, p.HttpStatuses = p.Upstreams[:0], p.UpstreamIds[:0], p.Statuses[:0], p.HttpStatuses[:0]
 	p.Errors, p.Streameds, p.PromptTokens = p.Errors[:0], p.Streameds[:0], p.PromptTokens[:0]
 	p.CompletionTokens, p.CachedTokens, p.UsageSources = p.CompletionTokens[:0], p.CachedTokens[:0], p.UsageSources[:0]

@@ -28,9 +28,16 @@ func (x *exchange) open(way *route, to *target) *openai.Error {
 	return nil
 }
 
-// priceAs notes which model answers, and what its tokens cost.
+// priceAs notes which model answers, what the client asked for if that is
+// another name, and what its tokens cost.
 func (x *exchange) priceAs(way *route) {
 	r := &x.record
+	if x.words != nil {
+		r.Asked = x.words.asked
+	}
+	if r.Asked == "" && way != x.wanted {
+		r.Asked = x.wanted.model
+	}
 	r.Model, r.PriceID, r.InputPrice, r.OutputPrice = way.model, way.price.ID, way.price.Input, way.price.Output
 }
 

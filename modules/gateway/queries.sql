@@ -56,16 +56,16 @@ SELECT set_config('synchronous_commit', 'on', true);
 -- that two replicas cannot wait for each other. Amounts come as nano-euros,
 -- which are cheap to send.
 WITH stored AS (
-INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, path, upstream, upstream_id, status,
+INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, asked, path, upstream, upstream_id, status,
   http_status, error, streamed, prompt_tokens, completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost,
   first_token_us, duration_us)
 SELECT u.request_id, u.started_at, u.organisation_id, nullif(u.key_id, '00000000-0000-0000-0000-000000000000'),
-       nullif(u.user_id, '00000000-0000-0000-0000-000000000000'), u.model, u.path, u.upstream, u.upstream_id, u.status,
+       nullif(u.user_id, '00000000-0000-0000-0000-000000000000'), u.model, u.asked, u.path, u.upstream, u.upstream_id, u.status,
        u.http_status, u.error, u.streamed, u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.usage_source, nullif(u.price_id, 0),
        u.input_price * 0.000000001, u.output_price * 0.000000001, u.cost * 0.000000001, nullif(u.first_token_us, 0), u.duration_us
   FROM (SELECT unnest(@request_ids::uuid[]) AS request_id, unnest(@started_ats::timestamptz[]) AS started_at,
                unnest(@organisation_ids::uuid[]) AS organisation_id, unnest(@key_ids::uuid[]) AS key_id, unnest(@user_ids::uuid[]) AS user_id,
-               unnest(@models::text[]) AS model, unnest(@paths::text[]) AS path, unnest(@upstreams::text[]) AS upstream,
+               unnest(@models::text[]) AS model, unnest(@askeds::text[]) AS asked, unnest(@paths::text[]) AS path, unnest(@upstreams::text[]) AS upstream,
                unnest(@upstream_ids::uuid[]) AS upstream_id, unnest(@statuses::text[]) AS status, unnest(@http_statuses::int[]) AS http_status,
                unnest(@errors::text[]) AS error, unnest(@streameds::boolean[]) AS streamed, unnest(@prompt_tokens::bigint[]) AS prompt_tokens,
                unnest(@completion_tokens::bigint[]) AS completion_tokens, unnest(@cached_tokens::bigint[]) AS cached_tokens,
@@ -115,16 +115,27 @@ SELECT upstream, upstream_id, count(*) AS requests, coalesce(sum(prompt_tokens),
  GROUP BY 1, 2 ORDER BY requests DESC;
 
 -- name: UsageRecords :many
--- UsageRecords is a page of records, the newest first, before a position.
-SELECT request_id, started_at, key_id, user_id, model, path, upstream, upstream_id, status, http_status, error, streamed, prompt_tokens,
+-- UsageRecords is a page of records, the newest first, before a position. What
+-- is null or empty does not narrow it.
+SELECT request_id, started_at, key_id, user_id, model, asked, path, upstream, upstream_id, status, http_status, error, streamed, prompt_tokens,
        completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost, first_token_us, duration_us
   FROM gateway.usage_records
  WHERE organisation_id = @organisation_id AND started_at >= @since AND started_at < @until
    AND (sqlc.narg('user_id')::uuid IS NULL OR user_id = sqlc.narg('user_id')::uuid)
    AND (sqlc.narg('key_id')::uuid IS NULL OR key_id = sqlc.narg('key_id')::uuid)
-   AND (@model::text = '' OR model = @model::text) AND (@status::text = '' OR status = @status::text)
+   AND (sqlc.narg('upstream_id')::uuid IS NULL OR upstream_id = sqlc.narg('upstream_id')::uuid)
+   AND (@model::text = '' OR model = @model::text OR asked = @model::text) AND (@status::text = '' OR status = @status::text)
+   AND (@path::text = '' OR path = @path::text) AND (@error::text = '' OR error = @error::text)
+   AND duration_us >= @duration_us::bigint AND (@first_token_us::bigint = 0 OR first_token_us >= @first_token_us::bigint)
    AND (started_at, request_id) < (@before_at::timestamptz, @before_id::uuid)
  ORDER BY started_at DESC, request_id DESC LIMIT @page_size;
+
+-- name: UsageRecord :one
+SELECT request_id, started_at, key_id, user_id, model, asked, path, upstream, upstream_id, status, http_status, error, streamed, prompt_tokens,
+       completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost, first_token_us, duration_us
+  FROM gateway.usage_records
+ WHERE request_id = @request_id AND organisation_id = @organisation_id
+   AND (sqlc.narg('user_id')::uuid IS NULL OR user_id = sqlc.narg('user_id')::uuid) LIMIT 1;
 
 -- name: RequestsSince :one
 SELECT count(*) FROM gateway.usage_records WHERE organisation_id = @organisation_id AND started_at >= @since;

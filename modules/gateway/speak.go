@@ -10,6 +10,7 @@ import (
 type words struct {
 	dialect dialect         // nil: they differ in the model's name alone
 	rename  *openai.Renamer // to the name that the client knows the model by; nil if that is its own
+	asked   string          // the alias that the client asked for; empty if none
 	status  func(int) int   // what an error's status becomes; nil for the same
 }
 

@@ -66,7 +66,8 @@ type Record struct {
 	UpstreamID   uuid.UUID
 	Endpoint     bool // the upstream is an endpoint, not an instance
 	Streamed     bool
-	Model        string
+	Model        string // that answers
+	Asked        string // the alias or the other model that the client asked for; empty when it asked for Model
 	Path         string
 
 	PriceID                 int64     // 0: the model has no price
@@ -89,7 +90,9 @@ var errPayload = errors.New("not a record")
 
 // encode appends the payload: a version byte, status, flags and source, five
 // ids of 16 bytes, then numbers as varints (times and durations in
-// nanoseconds, prices in nano-euros) and texts with their length.
+// nanoseconds, prices in nano-euros) and texts with their length. Version 2 has
+// one text more than version 1, Asked, and is written only where that is not
+// empty: a release that knows version 1 alone can read the rest.
 func (r *Record) encode(b []byte) []byte {
 	flags := byte(0)
 	if r.Endpoint {
@@ -98,7 +101,11 @@ func (r *Record) encode(b []byte) []byte {
 	if r.Streamed {
 		flags |= 2
 	}
-	b = append(b, 1, byte(r.Status), flags, byte(r.Source))
+	version := byte(1)
+	if r.Asked != "" {
+		version = 2
+	}
+	b = append(b, version, byte(r.Status), flags, byte(r.Source))
 	for _, id := range [...]*uuid.UUID{&r.RequestID, &r.Organisation, &r.KeyID, &r.UserID, &r.UpstreamID} {
 		b = append(b, id[:]...)
 	}
@@ -108,7 +115,7 @@ func (r *Record) encode(b []byte) []byte {
 	} {
 		b = binary.AppendVarint(b, n)
 	}
-	for _, s := range [...]string{r.Model, r.Path, r.Error} {
+	for _, s := range []string{r.Model, r.Path, r.Error, r.Asked}[:2+version] {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
 	return b
@@ -117,9 +124,11 @@ func (r *Record) encode(b []byte) []byte {
 // decode reads what encode wrote.
 func (r *Record) decode(b []byte) error {
 	const fixed = 4 + 5*16
-	if len(b) < fixed || b[0] != 1 || Status(b[1]) > Interrupted || b[2] > 3 || Source(b[3]) > Counted {
+	if len(b) < fixed || b[0] < 1 || b[0] > 2 || Status(b[1]) > Interrupted || b[2] > 3 || Source(b[3]) > Counted {
 		return errPayload
 	}
+	version := b[0]
+	r.Asked = ""
 	r.Status, r.Endpoint, r.Streamed, r.Source = Status(b[1]), b[2]&1 != 0, b[2]&2 != 0, Source(b[3])
 	b = b[4:]
 	for _, id := range [...]*uuid.UUID{&r.RequestID, &r.Organisation, &r.KeyID, &r.UserID, &r.UpstreamID} {
@@ -133,14 +142,14 @@ func (r *Record) decode(b []byte) error {
 		}
 		numbers[i], b = v, b[n:]
 	}
-	for _, s := range [...]*string{&r.Model, &r.Path, &r.Error} {
+	for _, s := range []*string{&r.Model, &r.Path, &r.Error, &r.Asked}[:2+version] {
 		size, n := binary.Uvarint(b)
 		if n <= 0 || size > uint64(len(b)-n) {
 			return errPayload
 		}
 		*s, b = string(b[n:n+int(size)]), b[n+int(size):]
 	}
-	if len(b) != 0 {
+	if len(b) != 0 || version == 2 && r.Asked == "" {
 		return errPayload
 	}
 	r.StartedAt, r.PriceID = time.Unix(0, numbers[0]).UTC(), numbers[1]

@@ -451,22 +451,22 @@ func (q *Queries) InsertEndpoint(ctx context.Context, arg InsertEndpointParams) 
 
 const insertUsage = `-- name: InsertUsage :exec
 WITH stored AS (
-INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, path, upstream, upstream_id, status,
+INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, asked, path, upstream, upstream_id, status,
   http_status, error, streamed, prompt_tokens, completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost,
   first_token_us, duration_us)
 SELECT u.request_id, u.started_at, u.organisation_id, nullif(u.key_id, '00000000-0000-0000-0000-000000000000'),
-       nullif(u.user_id, '00000000-0000-0000-0000-000000000000'), u.model, u.path, u.upstream, u.upstream_id, u.status,
+       nullif(u.user_id, '00000000-0000-0000-0000-000000000000'), u.model, u.asked, u.path, u.upstream, u.upstream_id, u.status,
        u.http_status, u.error, u.streamed, u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.usage_source, nullif(u.price_id, 0),
        u.input_price * 0.000000001, u.output_price * 0.000000001, u.cost * 0.000000001, nullif(u.first_token_us, 0), u.duration_us
   FROM (SELECT unnest($1::uuid[]) AS request_id, unnest($2::timestamptz[]) AS started_at,
                unnest($3::uuid[]) AS organisation_id, unnest($4::uuid[]) AS key_id, unnest($5::uuid[]) AS user_id,
-               unnest($6::text[]) AS model, unnest($7::text[]) AS path, unnest($8::text[]) AS upstream,
-               unnest($9::uuid[]) AS upstream_id, unnest($10::text[]) AS status, unnest($11::int[]) AS http_status,
-               unnest($12::text[]) AS error, unnest($13::boolean[]) AS streamed, unnest($14::bigint[]) AS prompt_tokens,
-               unnest($15::bigint[]) AS completion_tokens, unnest($16::bigint[]) AS cached_tokens,
-               unnest($17::text[]) AS usage_source, unnest($18::bigint[]) AS price_id,
-               unnest($19::bigint[]) AS input_price, unnest($20::bigint[]) AS output_price, unnest($21::bigint[]) AS cost,
-               unnest($22::bigint[]) AS first_token_us, unnest($23::bigint[]) AS duration_us) u
+               unnest($6::text[]) AS model, unnest($7::text[]) AS asked, unnest($8::text[]) AS path, unnest($9::text[]) AS upstream,
+               unnest($10::uuid[]) AS upstream_id, unnest($11::text[]) AS status, unnest($12::int[]) AS http_status,
+               unnest($13::text[]) AS error, unnest($14::boolean[]) AS streamed, unnest($15::bigint[]) AS prompt_tokens,
+               unnest($16::bigint[]) AS completion_tokens, unnest($17::bigint[]) AS cached_tokens,
+               unnest($18::text[]) AS usage_source, unnest($19::bigint[]) AS price_id,
+               unnest($20::bigint[]) AS input_price, unnest($21::bigint[]) AS output_price, unnest($22::bigint[]) AS cost,
+               unnest($23::bigint[]) AS first_token_us, unnest($24::bigint[]) AS duration_us) u
 ON CONFLICT (request_id, started_at) DO NOTHING
 RETURNING organisation_id, key_id, user_id, (started_at AT TIME ZONE 'UTC')::date AS day, cost
 )
@@ -484,6 +484,7 @@ type InsertUsageParams struct {
 	KeyIds           []uuid.UUID
 	UserIds          []uuid.UUID
 	Models           []string
+	Askeds           []string
 	Paths            []string
 	Upstreams        []string
 	UpstreamIds      []uuid.UUID
@@ -515,6 +516,7 @@ func (q *Queries) InsertUsage(ctx context.Context, arg InsertUsageParams) error 
 		arg.KeyIds,
 		arg.UserIds,
 		arg.Models,
+		arg.Askeds,
 		arg.Paths,
 		arg.Upstreams,
 		arg.UpstreamIds,
@@ -1049,37 +1051,27 @@ func (q *Queries) UsageByUpstream(ctx context.Context, arg UsageByUpstreamParams
 	return items, nil
 }
 
-const usageRecords = `-- name: UsageRecords :many
-SELECT request_id, started_at, key_id, user_id, model, path, upstream, upstream_id, status, http_status, error, streamed, prompt_tokens,
+const usageRecord = `-- name: UsageRecord :one
+SELECT request_id, started_at, key_id, user_id, model, asked, path, upstream, upstream_id, status, http_status, error, streamed, prompt_tokens,
        completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost, first_token_us, duration_us
   FROM gateway.usage_records
- WHERE organisation_id = $1 AND started_at >= $2 AND started_at < $3
-   AND ($4::uuid IS NULL OR user_id = $4::uuid)
-   AND ($5::uuid IS NULL OR key_id = $5::uuid)
-   AND ($6::text = '' OR model = $6::text) AND ($7::text = '' OR status = $7::text)
-   AND (started_at, request_id) < ($8::timestamptz, $9::uuid)
- ORDER BY started_at DESC, request_id DESC LIMIT $10
+ WHERE request_id = $1 AND organisation_id = $2
+   AND ($3::uuid IS NULL OR user_id = $3::uuid) LIMIT 1
 `
 
-type UsageRecordsParams struct {
+type UsageRecordParams struct {
+	RequestID      uuid.UUID
 	OrganisationID uuid.UUID
-	Since          time.Time
-	Until          time.Time
 	UserID         *uuid.UUID
-	KeyID          *uuid.UUID
-	Model          string
-	Status         string
-	BeforeAt       time.Time
-	BeforeID       uuid.UUID
-	PageSize       int32
 }
 
-type UsageRecordsRow struct {
+type UsageRecordRow struct {
 	RequestID        uuid.UUID
 	StartedAt        time.Time
 	KeyID            *uuid.UUID
 	UserID           *uuid.UUID
 	Model            string
+	Asked            string
 	Path             string
 	Upstream         string
 	UpstreamID       uuid.UUID
@@ -1099,7 +1091,98 @@ type UsageRecordsRow struct {
 	DurationUs       int64
 }
 
-// UsageRecords is a page of records, the newest first, before a position.
+func (q *Queries) UsageRecord(ctx context.Context, arg UsageRecordParams) (UsageRecordRow, error) {
+	row := q.db.QueryRow(ctx, usageRecord, arg.RequestID, arg.OrganisationID, arg.UserID)
+	var i UsageRecordRow
+	err := row.Scan(
+		&i.RequestID,
+		&i.StartedAt,
+		&i.KeyID,
+		&i.UserID,
+		&i.Model,
+		&i.Asked,
+		&i.Path,
+		&i.Upstream,
+		&i.UpstreamID,
+		&i.Status,
+		&i.HttpStatus,
+		&i.Error,
+		&i.Streamed,
+		&i.PromptTokens,
+		&i.CompletionTokens,
+		&i.CachedTokens,
+		&i.UsageSource,
+		&i.PriceID,
+		&i.InputPrice,
+		&i.OutputPrice,
+		&i.Cost,
+		&i.FirstTokenUs,
+		&i.DurationUs,
+	)
+	return i, err
+}
+
+const usageRecords = `-- name: UsageRecords :many
+SELECT request_id, started_at, key_id, user_id, model, asked, path, upstream, upstream_id, status, http_status, error, streamed, prompt_tokens,
+       completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost, first_token_us, duration_us
+  FROM gateway.usage_records
+ WHERE organisation_id = $1 AND started_at >= $2 AND started_at < $3
+   AND ($4::uuid IS NULL OR user_id = $4::uuid)
+   AND ($5::uuid IS NULL OR key_id = $5::uuid)
+   AND ($6::uuid IS NULL OR upstream_id = $6::uuid)
+   AND ($7::text = '' OR model = $7::text OR asked = $7::text) AND ($8::text = '' OR status = $8::text)
+   AND ($9::text = '' OR path = $9::text) AND ($10::text = '' OR error = $10::text)
+   AND duration_us >= $11::bigint AND ($12::bigint = 0 OR first_token_us >= $12::bigint)
+   AND (started_at, request_id) < ($13::timestamptz, $14::uuid)
+ ORDER BY started_at DESC, request_id DESC LIMIT $15
+`
+
+type UsageRecordsParams struct {
+	OrganisationID uuid.UUID
+	Since          time.Time
+	Until          time.Time
+	UserID         *uuid.UUID
+	KeyID          *uuid.UUID
+	UpstreamID     *uuid.UUID
+	Model          string
+	Status         string
+	Path           string
+	Error          string
+	DurationUs     int64
+	FirstTokenUs   int64
+	BeforeAt       time.Time
+	BeforeID       uuid.UUID
+	PageSize       int32
+}
+
+type UsageRecordsRow struct {
+	RequestID        uuid.UUID
+	StartedAt        time.Time
+	KeyID            *uuid.UUID
+	UserID           *uuid.UUID
+	Model            string
+	Asked            string
+	Path             string
+	Upstream         string
+	UpstreamID       uuid.UUID
+	Status           string
+	HttpStatus       int32
+	Error            string
+	Streamed         bool
+	PromptTokens     int64
+	CompletionTokens int64
+	CachedTokens     int64
+	UsageSource      string
+	PriceID          *int64
+	InputPrice       money.EUR
+	OutputPrice      money.EUR
+	Cost             money.EUR
+	FirstTokenUs     *int64
+	DurationUs       int64
+}
+
+// UsageRecords is a page of records, the newest first, before a position. What
+// is null or empty does not narrow it.
 func (q *Queries) UsageRecords(ctx context.Context, arg UsageRecordsParams) ([]UsageRecordsRow, error) {
 	rows, err := q.db.Query(ctx, usageRecords,
 		arg.OrganisationID,
@@ -1107,8 +1190,13 @@ func (q *Queries) UsageRecords(ctx context.Context, arg UsageRecordsParams) ([]U
 		arg.Until,
 		arg.UserID,
 		arg.KeyID,
+		arg.UpstreamID,
 		arg.Model,
 		arg.Status,
+		arg.Path,
+		arg.Error,
+		arg.DurationUs,
+		arg.FirstTokenUs,
 		arg.BeforeAt,
 		arg.BeforeID,
 		arg.PageSize,
@@ -1126,6 +1214,7 @@ func (q *Queries) UsageRecords(ctx context.Context, arg UsageRecordsParams) ([]U
 			&i.KeyID,
 			&i.UserID,
 			&i.Model,
+			&i.Asked,
 			&i.Path,
 			&i.Upstream,
 			&i.UpstreamID,
