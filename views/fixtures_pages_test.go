@@ -53,6 +53,9 @@ func fixtures() []fixture {
 		{ID: "s1", Browser: "Firefox on Linux", IP: "198.51.100.7", Created: ago(5 * time.Hour), LastSeen: ago(2 * time.Second), Current: true},
 		{ID: "s2", Browser: "Safari on iPhone", IP: "198.51.100.8", Created: ago(50 * time.Hour), LastSeen: ago(9 * time.Hour)},
 	}}
+	narrow := requests()
+	narrow.Filter = views.RequestFilter{Period: "7d", Model: "fast", Upstream: "i1", Error: "client_gone", Before: "AAAA"}
+	narrow.Upstream = "inst-c41e07b2"
 	deployment := views.Deployment{Row: deploymentRows()[1], Instances: rows()[1:3], Snippets: snippets, May: all, Offers: []views.OfferLine{
 		{Name: "L40S-1-48G", Where: "Scaleway, fr-par-2", Stock: "available", PerHour: eur("1.4")},
 		{Name: "L40S-1-48G", Where: "Scaleway, pl-waw-2", Stock: "scarce", PerHour: eur("1.4")},
@@ -95,6 +98,12 @@ func fixtures() []fixture {
 		{"usage", usage(), "/usage"},
 		{"usage-mine", mine, "/usage"},
 		{"usage-empty", views.Usage{Period: "24h", By: "model", Words: "in the last 24 hours", May: all}, "/usage"},
+		{"requests", requests(), "/requests"},
+		{"requests-narrow", narrow, "/requests"},
+		{"requests-empty", views.Requests{Filter: views.RequestFilter{Period: "24h"}, Words: "in the last 24 hours", May: all}, "/requests"},
+		{"requests-refused", views.Requests{Filter: views.RequestFilter{Period: "24h", MinDuration: "x"}, Refusal: views.Refusal{Text: "This is no number.", Field: "min_duration_ms"}}, "/requests"},
+		{"request", views.Request{Row: records()[0], May: all}, "/requests"},
+		{"request-cut", views.Request{Row: records()[1], May: all}, "/requests"},
 		{"loops", loops, "/loops"},
 		{"account", account, "/account"},
 		{"login", views.Login{}, ""},

@@ -260,10 +260,29 @@ func deploy() views.Deploy {
 	}
 }
 
-func usage() views.Usage {
-	rec := views.RecordRow{ID: "0193a1", At: ago(9 * time.Second), Key: "marketing-bot", Model: "qwen2.5-32b", Upstream: "inst-c41e07b2", Status: "completed", HTTP: 200, Input: 412, Output: 231, FirstToken: 184 * time.Millisecond, Took: 5600 * time.Millisecond, Value: eur("0.000161")}
+// records are a whole answer and one that was cut off.
+func records() []views.RecordRow {
+	rec := views.RecordRow{
+		ID: "0193a1c2-77aa-7c11-9f02-3b1d5e8a4c60", At: ago(9 * time.Second), Key: "marketing-bot", KeyID: "k1", Member: "ada@atelier.example",
+		Model: "qwen2.5-32b", Path: "/v1/chat/completions", Upstream: "inst-c41e07b2", UpstreamID: "i1", Status: "completed", HTTP: 200, Streamed: true,
+		Source: "engine", Input: 412, Output: 231, Cached: 384, FirstToken: 184 * time.Millisecond, Took: 5600 * time.Millisecond,
+		Value: eur("0.000161"), InputPrice: eur("0.20"), OutputPrice: eur("0.60"),
+	}
 	cut := rec
-	cut.ID, cut.At, cut.Status, cut.Key, cut.Output = "0193a0", ago(70*time.Second), "interrupted", "support-copilot", 17
+	cut.ID, cut.At, cut.Status, cut.Key, cut.Output = "0193a1c2-71aa-7c11-9f02-3b1d5e8a4c60", ago(70*time.Second), "interrupted", "support-copilot", 17
+	cut.Error, cut.Asked, cut.Source, cut.Endpoint, cut.HTTP = "client_gone", "fast", "counted", true, 0
+	return []views.RecordRow{rec, cut}
+}
+
+func requests() views.Requests {
+	return views.Requests{
+		Filter: views.RequestFilter{Period: "24h"}, Words: "in the last 24 hours", Rows: records(), Older: "AAAA", May: all,
+		Keys: []views.Choice{{ID: "k1", Name: "marketing-bot"}}, Members: []views.Choice{{ID: "u1", Name: "ada@atelier.example"}},
+		Paths: []string{"/v1/chat/completions", "/v1/embeddings"},
+	}
+}
+
+func usage() views.Usage {
 	return views.Usage{
 		Period: "month", By: "key", Words: "this month", Spent: eur("1284.07"), May: all, Chart: costChart(23, 7),
 		Figures: []views.Figure{
@@ -281,7 +300,7 @@ func usage() views.Usage {
 		},
 		Totals:  views.UsageRow{Requests: 1353226, Input: 599_509_120, Output: 34_404_011, Value: eur("106.72")},
 		Kinds:   []views.Cost{{What: "Servers", Amount: eur("1231.40")}, {What: "Volumes", Amount: eur("41.12")}, {What: "Addresses", Amount: eur("11.55")}},
-		Records: []views.RecordRow{rec, cut},
+		Records: records(),
 		Charges: []views.ChargeRow{
 			{Instance: "inst-7f2a91c4", What: "L4-1-24G", Model: "llama-3.1-8b", Where: "Scaleway, fr-par-2", From: ago(148 * time.Hour), PerHour: eur("0.75"), Amount: eur("111.00")},
 			{Instance: "inst-7f2a91c4", What: "100 GB volume", Model: "llama-3.1-8b", Where: "Scaleway, fr-par-2", From: ago(148 * time.Hour), PerHour: eur("0.0118"), Amount: eur("1.7464")},

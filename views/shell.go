@@ -85,6 +85,7 @@ func (s Shell) nav() []navGroup {
 			{"/playground", "Playground", "message-square", m.Inference},
 			{"/keys", "API keys", "key-round", m.Keys},
 			{"/usage", "Usage and cost", "chart-column", m.Usage},
+			{"/requests", "Requests", "list", m.Usage},
 		}},
 		{"Operate", []entry{
 			{"/members", "Members", "users", m.Members},

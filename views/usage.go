@@ -51,15 +51,28 @@ type ChargeRow struct {
 type RecordRow struct {
 	ID         string
 	At         time.Time
-	Key, Model string
+	Key        string
+	KeyID      string // empty for the playground
+	Member     string
+	Model      string
+	Asked      string // the alias or the other model that was asked for; empty when it was Model
+	Path       string
 	Upstream   string
+	UpstreamID string
+	Endpoint   bool // the upstream is one
 	Status     string
 	HTTP       int
+	Error      string // code
+	Streamed   bool
+	Source     string // engine, counted, none
 	Input      int64
 	Output     int64
+	Cached     int64
 	FirstToken time.Duration
 	Took       time.Duration
 	Value      money.EUR
+	// Per million tokens.
+	InputPrice, OutputPrice money.EUR
 }
 
 // Title implements Page.
@@ -100,9 +113,11 @@ func (p Usage) csv() string {
 	return "/usage.csv?" + q.Encode()
 }
 
+var usagePeriods = []Choice{{"24h", "24 h"}, {"7d", "7 d"}, {"month", "Month"}, {"last", "Last month"}}
+
 func (p Usage) periods() []tab {
 	var tabs []tab
-	for _, t := range []Choice{{"24h", "24 h"}, {"7d", "7 d"}, {"month", "Month"}, {"last", "Last month"}} {
+	for _, t := range usagePeriods {
 		tabs = append(tabs, tab{p.link(t.ID, p.By), t.Name, p.Period == t.ID})
 	}
 	return tabs

@@ -131,8 +131,10 @@ func (p *Console) table() []row {
 		{get, "/keys/:id/limits", may(auth.KeysOwn), p.getLimits(limit.Key)},
 		{post, "/keys/:id/limits", may(auth.KeysOwn), p.postLimits(limit.Key)},
 
-		{get, "/usage", p.usagePolicy(), p.getUsage},
-		{get, "/usage.csv", p.usagePolicy(), p.getUsageCSV},
+		{get, "/usage", may(auth.UsageOwn), p.getUsage},
+		{get, "/usage.csv", may(auth.UsageOwn), p.getUsageCSV},
+		{get, "/requests", may(auth.UsageOwn), p.getRequests},
+		{get, "/requests/:id", may(auth.UsageOwn), p.getRequest},
 
 		{get, "/members", may(auth.MembersView), p.getMembers},
 		{post, "/members", may(auth.MembersEdit), p.postMember},
@@ -151,26 +153,4 @@ func (p *Console) table() []row {
 		{post, "/account/theme", signedIn, p.postTheme},
 		{post, "/account/sessions/:id/end", signedIn, p.postEndSession},
 	}
-}
-
-// usagePolicy lets in who may see at least his own usage.
-func (p *Console) usagePolicy() web.Policy { return usagePolicy{p.Guard.SignedIn()} }
-
-// usagePolicy is one of two permissions: the service shows what each allows.
-type usagePolicy struct{ auth.Policy }
-
-// Name implements web.Policy.
-func (usagePolicy) Name() string { return "session usage.own or usage.all" }
-
-// Wrap implements web.Policy.
-func (u usagePolicy) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
-	return u.Policy.Wrap(func(c *echo.Context) error {
-		a := actor(c)
-		if !a.Can(auth.UsageAll) {
-			if err := auth.Need(a, auth.UsageOwn); err != nil {
-				return err //nolint:wrapcheck // a sentence for people
-			}
-		}
-		return next(c)
-	})
 }

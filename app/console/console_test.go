@@ -36,6 +36,7 @@ var pages = map[string][]auth.Role{
 	"/keys":                {auth.Owner, auth.Admin, auth.Manager, auth.User},
 	"/usage":               {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
 	"/usage.csv":           {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
+	"/requests":            {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
 	"/members":             {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
 	"/organisation/limits": {auth.Owner, auth.Admin, auth.Manager},
 	"/account":             {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},

@@ -248,12 +248,3 @@ func (p *Console) usageRows(ctx context.Context, a auth.Actor, by string, span p
 	slices.SortFunc(rows, dearest)
 	return rows, err //nolint:wrapcheck // says enough
 }
-
-func recordRow(r gateway.Record, n names) views.RecordRow {
-	key, _ := n.key(r.KeyID, r.UserID)
-	return views.RecordRow{
-		ID: r.RequestID.String(), At: r.StartedAt, Key: key, Model: r.Model, Upstream: n.upstream(r.UpstreamID, r.Endpoint),
-		Status: r.Status, HTTP: r.HTTPStatus, Input: r.PromptTokens, Output: r.CompletionTokens,
-		FirstToken: r.FirstToken, Took: r.Duration, Value: r.Cost,
-	}
-}
