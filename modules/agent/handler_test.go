@@ -45,7 +45,8 @@ func upstream(t *testing.T) (url string, cancelled <-chan string, hits func() []
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		default:
-			fmt.Fprintf(w, `{"authorization":%q,"cookie":%q,"id":%q}`, r.Header.Get("Authorization"), r.Header.Get("Cookie"), r.Header.Get("X-Request-Id"))
+			fmt.Fprintf(w, `{"authorization":%q,"cookie":%q,"id":%q,"trace":%q}`,
+				r.Header.Get("Authorization"), r.Header.Get("Cookie"), r.Header.Get("X-Request-Id"), r.Header.Get("Traceparent"))
 		}
 	}))
 	t.Cleanup(s.Close)
@@ -130,14 +131,14 @@ func TestTunnel_reachesOnlyWhatIsAllowed_B18(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header = http.Header{"Authorization": {"Bearer x"}, "Cookie": {"a=b"}, "X-Request-Id": {"req-1"}}
+	r.Header = http.Header{"Authorization": {"Bearer x"}, "Cookie": {"a=b"}, "X-Request-Id": {"req-1"}, "Traceparent": {"00-aa-bb-01"}}
 	resp, err := b.plane.Hub.Transport(b.cfg.Instance).RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	body, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
-	if err != nil || string(body) != `{"authorization":"","cookie":"","id":"req-1"}` || resp.Header.Get("Set-Cookie") != "" {
+	if err != nil || string(body) != `{"authorization":"","cookie":"","id":"req-1","trace":"00-aa-bb-01"}` || resp.Header.Get("Set-Cookie") != "" {
 		t.Errorf("through the node: %s, %v, %v", body, resp.Header, err)
 	}
 	if last := hits()[len(hits())-1]; strings.Contains(last, "secret") {

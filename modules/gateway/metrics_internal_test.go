@@ -66,6 +66,38 @@ func TestMetrics_sayWhatOperatorsLookFor(t *testing.T) {
 			t.Errorf("%s: %d samples, sum %v; want %d and %v to %v", name, h.GetSampleCount(), h.GetSampleSum(), want.count, want.from, want.to)
 		}
 	}
+	labels := map[string]bool{
+		"path": true, "status": true, "code": true, "direction": true, "cause": true, "kind": true, "replica": true, "le": true,
+		"gen_ai_operation_name": true, "gen_ai_request_model": true, "gen_ai_token_type": true,
+	}
+	families, err := b.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, f := range families {
+		names[f.GetName()] = true
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if strings.HasPrefix(f.GetName(), "inventiv_gateway_") && !labels[l.GetName()] {
+					t.Errorf("%s has the label %s=%q, of which nobody has thought", f.GetName(), l.GetName(), l.GetValue())
+				}
+				for _, private := range []string{"hello", "secret", goodKey, b.keyID.String(), b.organisation.String()} {
+					if strings.Contains(l.GetValue(), private) {
+						t.Errorf("%s: the label %s holds %q", f.GetName(), l.GetName(), l.GetValue())
+					}
+				}
+			}
+		}
+	}
+	for _, name := range []string{
+		"requests_total", "request_duration_seconds", "time_to_first_token_seconds", "tokens_total", "overhead_seconds", "requests_in_flight",
+		"spool_bytes", "spool_bad_bytes_total", "usage_set_aside_total", "errors_total", "retries_total", "fallbacks_total",
+	} {
+		if !names["inventiv_gateway_"+name] {
+			t.Errorf("there is no inventiv_gateway_%s", name)
+		}
+	}
 	for name := range got {
 		if strings.Contains(name, "secret") || strings.Contains(name, goodKey) || strings.Contains(name, b.keyID.String()) {
 			t.Errorf("a label holds what it must not: %s", name)

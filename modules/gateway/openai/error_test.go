@@ -68,3 +68,24 @@ func TestUpstreamError_keepsWhatTheEngineSays(t *testing.T) {
 		t.Errorf("a message of %d bytes is passed on", len(long.Message))
 	}
 }
+
+// Whichever engine refuses a prompt that is too long, the client is told so by
+// the code that it knows, with the counts that the engine names.
+func TestUpstreamError_B15_contextLengthExceeded(t *testing.T) {
+	t.Parallel()
+	for engine, body := range map[string]string{
+		"vLLM":      `{"error":{"message":"This model's maximum context length is 2048 tokens. However, you requested 4000 tokens (3000 in the messages, 1000 in the completion).","type":"BadRequestError","param":null,"code":400}}`,
+		"older":     `{"object":"error","message":"This model's maximum context length is 2048 tokens. However, you requested 4000 tokens.","type":"BadRequestError","param":null,"code":400}`,
+		"SGLang":    `{"object":"error","message":"The input (4000 tokens) is longer than the model's context length (2048 tokens).","type":"BadRequestError","param":null,"code":400}`,
+		"llama.cpp": `{"error":{"code":400,"message":"the request exceeds the available context size (2048 tokens), asked for 4000, try increasing it","type":"exceed_context_size_error","n_prompt_tokens":4000,"n_ctx":2048}}`,
+	} {
+		e := openai.UpstreamError(400, "", []byte(body))
+		if e.Status != 400 || e.Code != "context_length_exceeded" || e.Retry || !strings.Contains(e.Message, "2048") || !strings.Contains(e.Message, "4000") {
+			t.Errorf("%s: %+v", engine, e)
+		}
+	}
+	other := `{"error":{"message":"temperature must be non-negative","type":"BadRequestError","code":400}}`
+	if e := openai.UpstreamError(400, "", []byte(other)); e.Code != "upstream_rejected" {
+		t.Errorf("another refusal is %s", e.Code)
+	}
+}

@@ -28,7 +28,7 @@ func UpstreamError(status int, after string, body []byte) *Error {
 		}
 	case e.Message == "":
 		e.Message = "The model's server answered with status " + strconv.Itoa(status) + " and no message."
-	case status == http.StatusBadRequest && strings.Contains(e.Message, "maximum context length"):
+	case status == http.StatusBadRequest && tooLong(e):
 		e.Code = "context_length_exceeded"
 	}
 	if e.Type == "" {
@@ -48,6 +48,13 @@ func UpstreamError(status int, after string, body []byte) *Error {
 		}
 	}
 	return e
+}
+
+// tooLong reports whether an engine refuses a prompt because it does not fit its
+// context: vLLM and SGLang say so in words, llama.cpp by its type.
+func tooLong(e *Error) bool {
+	return e.Type == "exceed_context_size_error" || strings.Contains(e.Message, "maximum context length") ||
+		strings.Contains(e.Message, "model's context length")
 }
 
 // upstreamMessage reads the shapes that engines use: OpenAI's object, vLLM's
