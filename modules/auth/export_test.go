@@ -25,6 +25,9 @@ func WeakHash(password string) string {
 // CheckPassword is checkPassword.
 func CheckPassword(password, email string) error { return checkPassword(password, email) }
 
+// Hashes returns how many password hashes were begun.
+func Hashes(s *Service) int64 { return s.hashes.begun.Load() }
+
 // NewAPIKey returns the text of a key that nobody has.
 func NewAPIKey() string { text, _, _ := newKey(); return text }
 

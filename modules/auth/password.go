@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -41,6 +42,7 @@ const (
 type hasher struct {
 	slots chan struct{} // one for each hash that runs
 	queue chan struct{} // one for each that runs or waits
+	begun atomic.Int64  // hashes so far: the work that a sign-in costs, whoever it is
 }
 
 func newHasher() *hasher {
@@ -57,6 +59,7 @@ func (h *hasher) enter(ctx context.Context) (leave func(), err error) {
 	}
 	select {
 	case h.slots <- struct{}{}:
+		h.begun.Add(1)
 		return func() { <-h.slots; <-h.queue }, nil
 	case <-ctx.Done():
 		<-h.queue
