@@ -252,7 +252,9 @@ func (s *Spool) Close() error {
 	s.mu.Unlock()
 	close(s.stop)
 	s.synced.Wait()
-	if err := errors.Join(s.file.Sync(), s.file.Close(), s.lock.Close()); err != nil {
+	// A process that is being made may hold a copy of the lock's file for a moment.
+	unlock := unix.Flock(int(s.lock.Fd()), unix.LOCK_UN)
+	if err := errors.Join(s.file.Sync(), s.file.Close(), unlock, s.lock.Close()); err != nil {
 		return fmt.Errorf("close the spool: %w", err)
 	}
 	return nil
