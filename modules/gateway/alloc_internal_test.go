@@ -14,8 +14,8 @@ import (
 // test fails. The figures are those of the run that last changed them; a lower
 // one is worth committing.
 var committed = map[string]struct{ allocations, bytes float64 }{
-	"chat":   {15, 1190},
-	"stream": {16, 1230}, // of 200 chunks: none of them may allocate
+	"chat":   {15, 1314},
+	"stream": {16, 1370}, // of 200 chunks: none of them may allocate
 }
 
 // TestServe_allocations is not run under the race detector, which makes pools

@@ -58,14 +58,15 @@ func (s Source) String() string {
 // it can be stored alone.
 type Record struct {
 	Status       Status
+	Source       Source // of final records only
+	Endpoint     bool   // the upstream is an endpoint, not an instance
+	Streamed     bool
 	RequestID    uuid.UUID
 	StartedAt    time.Time
 	Organisation uuid.UUID
 	KeyID        uuid.UUID // nil for the playground
 	UserID       uuid.UUID // nil for a machine's key
 	UpstreamID   uuid.UUID
-	Endpoint     bool // the upstream is an endpoint, not an instance
-	Streamed     bool
 	Model        string // that answers
 	Asked        string // the alias or the other model that the client asked for; empty when it asked for Model
 	Path         string
@@ -75,7 +76,6 @@ type Record struct {
 
 	// The rest is of final records only.
 	HTTPStatus       int // what the client was sent; 0 when nothing was
-	Source           Source
 	PromptTokens     int64
 	CompletionTokens int64
 	CachedTokens     int64
