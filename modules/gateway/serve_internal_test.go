@@ -119,6 +119,21 @@ func TestB08_tooLarge(t *testing.T) {
 	}
 }
 
+func TestB08_manyEmptyPieces(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, dbtest.New(t), answering(t, 200, "application/json", wholeAnswer))
+	zeros := strings.Repeat("0,", 100_000) + "0"
+	for path, body := range map[string]string{
+		"/v1/messages":              `{"model":"some/model","max_tokens":1,"messages":[{"role":"user","content":[` + zeros + `]}]}`,
+		"/v1/messages/count_tokens": `{"model":"some/model","messages":[` + zeros + `]}`,
+		"/v1/responses":             `{"model":"some/model","input":[` + zeros + `]}`,
+	} {
+		if res := b.ask(t, path, body); res.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("%s: %d", path, res.StatusCode)
+		}
+	}
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"net/http"
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
@@ -14,15 +15,26 @@ type words struct {
 	status  func(int) int   // what an error's status becomes; nil for the same
 }
 
-// decoded is how many times the size of a body its translation takes, about.
-const decoded = 4
+// What the translation of a body takes, about: a multiple of its size, and so
+// many bytes for each element of its lists, for an empty one costs as much as any.
+const (
+	decoded = 4
+	each    = 512
+)
 
 // translate returns the request as the engine is to be asked.
 func (x *exchange) translate(body []byte) ([]byte, *openai.Error) {
 	if _, refused := openai.ParseHead(openai.Foreign, body); refused != nil {
 		return nil, refused
 	}
-	if !x.hold(decoded * int64(len(body))) {
+	takes := decoded*int64(len(body)) + each*int64(bytes.Count(body, []byte(","))) // elements are as many as commas, or fewer
+	if takes > x.service.limits.held {
+		return nil, &openai.Error{
+			Status: http.StatusRequestEntityTooLarge, Type: openai.InvalidRequest, Code: "request_too_large",
+			Message: "The body has too many pieces to be translated. Send fewer messages and shorter lists.",
+		}
+	}
+	if !x.hold(takes) {
 		return nil, busy()
 	}
 	return x.words.dialect.Request(body)
