@@ -53,6 +53,8 @@ func (p *parser) field(key []byte) *Error {
 		return p.prompt(p.head.Kind == Embeddings)
 	case "tools":
 		return p.tools()
+	case "response_format":
+		return p.format()
 	case "query", "documents", "text_1", "text_2", "data_1", "data_2", "queries", "items": // vLLM has several spellings
 		return p.prompt(p.head.Kind == Rerank || p.head.Kind == Score)
 	case "tokens":

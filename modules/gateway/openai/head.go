@@ -72,6 +72,7 @@ type parser struct {
 	options   span // the value of stream_options
 	hasPrompt bool // messages, prompt or input was there
 	pictures  int  // bytes of media that do not count as prompt
+	refers    bool // there is a $ref in the schema
 }
 
 func (p *parser) parse() *Error {

@@ -89,6 +89,16 @@ func TestB14_tools(t *testing.T) {
 		{"a type in a schema", tool(`{"type":"object","properties":{"a":{"type":7}}}`), "invalid_tools", "tools[0]", "it is 7"},
 		{"null as a type", tool(`{"type":null}`), "invalid_tools", "tools[0]", "null"},
 		{"pattern", tool(`{"type":"string","pattern":"` + strings.Repeat("(a+)+", 300) + `"}`), "invalid_tools", "tools[0]", "at most 1024"},
+		{"pattern that explodes", tool(`{"type":"string","pattern":"^((a{1,100}){1,100}){1,100}$"}`), "invalid_tools", "tools[0]", "at most 10000"},
+		{"repetition without end", tool(`{"type":"string","pattern":"a{99999999999999999999}"}`), "invalid_tools", "tools[0]", "at most 10000"},
+		{"pattern as a name", tool(`{"patternProperties":{"(a{200}){200}":{}}}`), "invalid_tools", "tools[0]", "at most 10000"},
+		{"pattern of a property named default", tool(`{"properties":{"default":{"pattern":"(a{200}){200}"}}}`), "invalid_tools", "tools[0]", "at most 10000"},
+		{"pattern with half a bracket", tool(`{"type":"string","pattern":"(a"}`), "invalid_tools", "tools[0]", "partner"},
+		{"$ref to all", tool(`{"maximum":1e999,"properties":{"a":{"$ref":"#"}}}`), "invalid_tools", "tools[0]", "back to itself"},
+		{"$ref in a circle", tool(`{"$ref":"#/$defs/a","$defs":{"a":{"items":{"$ref":"#/%24defs/b"}},"b":{"anyOf":[{"\u0024ref":"#/$defs/a"}]}}}`), "invalid_tools", "tools[0]", "back to itself"},
+		{"$ref in great", tool(`{"$ref":"#/a","a":"` + strings.Repeat("a", 256<<10) + `"}`), "invalid_tools", "tools[0]", "at most 262144"},
+		{"$ref in an answer's schema", `{"model":"m",` + hello + `,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"$defs":{"a":{"items":{"$ref":"#/$defs/a"}}}}}}}`, "invalid_value", "response_format", "back to itself"},
+		{"pattern in an answer's schema", `{"model":"m",` + hello + `,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"pattern":"(a{200}){200}"}}}}`, "invalid_value", "response_format", "at most 10000"},
 		{"$ref elsewhere", tool(`{"$ref":"http://169.254.169.254/"}`), "invalid_tools", "tools[0]", "$ref"},
 		{"deep", tool(strings.Repeat(`{"a":`, 100) + `1` + strings.Repeat(`}`, 100)), "invalid_json", "", "deeper than 64"},
 		{"broken", with(`[{"type":"function","function":{"name":]}`), "invalid_json", "", "found ']'"},
@@ -96,6 +106,10 @@ func TestB14_tools(t *testing.T) {
 	for _, body := range []string{
 		with(`null`), with(`[]`), with(`[{"type":"custom","custom":{"name":"x"}}]`),
 		tool(`{"type":"object","properties":{"type":{"type":["string","null"],"enum":[1,null]},"pattern":{"type":"string","pattern":"^a+$","default":{"type":1}},"$ref":{"$ref":"#/$defs/x"}}}`),
+		tool(`{"$defs":{"x":{"type":"string"}},"properties":{"a":{"$ref":"#/$defs/x"},"b":{"$ref":"#/$defs/x"},"c":{"$ref":"#/nowhere/1"}}}`),
+		tool(`{"pattern":"^(?!^[-+.]*$)[+-]?0*\\d*\\.?\\d*$"}`), // what pydantic writes for a Decimal
+		tool(`{"pattern":"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$|a{,3}|\\(|[(]"}`),
+		`{"model":"m",` + hello + `,"response_format":null}`, `{"model":"m",` + hello + `,"response_format":{"type":"json_object"}}`,
 	} {
 		parse(t, openai.Chat, body)
 	}

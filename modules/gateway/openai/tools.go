@@ -1,20 +1,15 @@
 package openai
 
 import (
-	"bytes"
 	"net/http"
 	"strconv"
 )
 
-const (
-	maxTools   = 512
-	maxPattern = 1 << 10 // bytes of a regular expression in a tool's schema
-)
+const maxTools = 512
 
 // tools checks what engines have been brought down with: more tools than any
-// model can tell apart, a type that is no type, a regular expression like a
-// novel, a schema that is somewhere else. Whether a schema makes sense is the
-// engine's to judge.
+// model can tell apart, a type that is no type, and what schema refuses. Whether
+// a schema makes sense is the engine's to judge.
 func (p *parser) tools() *Error {
 	c := p.peek()
 	if p.head.Kind != Chat || c == 'n' {
@@ -43,7 +38,8 @@ func (p *parser) tool(index int) *Error {
 	if p.peek() != '{' {
 		return invalidTools(param, "A tool must be an object with type and function; this one is "+p.shownNext()+".")
 	}
-	typed := false
+	from, typed := p.i, false
+	p.refers = false
 	for m := p.members(maxDepth - 2); m.next(); {
 		key := m.text()
 		if string(key) == "type" {
@@ -51,7 +47,7 @@ func (p *parser) tool(index int) *Error {
 				return invalidTools(param+".type", "A tool's type must be a string, such as function; it is "+p.shownNext()+".")
 			}
 		}
-		if err := p.schema(maxDepth-3, key, param); err != nil {
+		if err := p.schema(maxDepth-3, key, false, param); err != nil {
 			return err
 		}
 	}
@@ -61,51 +57,11 @@ func (p *parser) tool(index int) *Error {
 	case !typed:
 		return invalidTools(param+".type", "A tool has no type; say what it is, for example function.")
 	}
-	return nil
+	return p.references(from, param, "function", "parameters")
 }
 
-// schema moves past the value of a key in a tool.
-func (p *parser) schema(depth int, key []byte, param string) *Error {
-	c := p.peek()
-	switch string(key) {
-	case "const", "default", "enum", "example", "examples": // values, not schemas
-		return p.skipAt(depth)
-	case "type":
-		if c != '"' && c != '[' && c != '{' { // an object is a property of that name
-			return invalidTools(param, "A type in a schema must be a string or a list of them; it is "+p.shownNext()+".")
-		}
-	}
-	switch c {
-	case '[':
-		for e := p.elements(depth); e.next(); {
-			if err := p.schema(depth-1, nil, param); err != nil {
-				return err
-			}
-		}
-	case '{':
-		for m := p.members(depth); m.next(); {
-			if err := p.schema(depth-1, m.text(), param); err != nil {
-				return err
-			}
-		}
-	case '"':
-		text, _, ok := p.str()
-		switch value := text.of(p.b); {
-		case !ok:
-		case string(key) == "pattern" && len(value) > maxPattern:
-			return invalidTools(param, "A pattern in a schema may have at most "+strconv.Itoa(maxPattern)+" bytes; one has "+strconv.Itoa(len(value))+".")
-		case string(key) == "$ref" && !bytes.HasPrefix(value, []byte("#")):
-			return invalidTools(param, "A $ref in a schema must point into the schema itself, as #/… does.")
-		}
-	default:
-		return p.skipAt(depth)
-	}
-	if p.problem != "" {
-		return p.invalidJSON()
-	}
-	return nil
-}
+const codeInvalidTools = "invalid_tools"
 
 func invalidTools(param, message string) *Error {
-	return &Error{Status: http.StatusBadRequest, Type: InvalidRequest, Code: "invalid_tools", Param: param, Message: message}
+	return &Error{Status: http.StatusBadRequest, Type: InvalidRequest, Code: codeInvalidTools, Param: param, Message: message}
 }
