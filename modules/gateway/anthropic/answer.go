@@ -2,6 +2,7 @@ package anthropic
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/chat"
@@ -70,11 +71,20 @@ func (m *Messages) Answer(engine []byte) ([]byte, error) {
 		out.Content = append(out.Content, textBlock{Type: "text", Text: text})
 	}
 	for _, c := range said.ToolCalls {
-		out.Content = append(out.Content, toolUseBlock{Type: "tool_use", ID: c.ID, Name: c.Function.Name, Input: input(c.Function.Arguments)})
+		out.Content = append(out.Content, toolUseBlock{Type: "tool_use", ID: m.useID(c.ID, len(out.Content)), Name: c.Function.Name, Input: input(c.Function.Arguments)})
 	}
 	end := ended(&a.Choices[0], len(said.ToolCalls) > 0)
 	out.StopReason, out.StopSequence, out.Usage = &end.StopReason, end.StopSequence, usageOf(a.Usage)
 	return chat.Encode(out), nil
+}
+
+// useID returns the id of a tool's use, the block of an index: the engine's, or
+// one of ours where it gives none, for the result must name it.
+func (m *Messages) useID(engines string, index int) string {
+	if engines != "" {
+		return engines
+	}
+	return "toolu_" + m.ID + "_" + strconv.Itoa(index)
 }
 
 // input returns the arguments of a call as an object. What a model has not

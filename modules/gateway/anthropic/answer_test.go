@@ -43,6 +43,10 @@ func TestAnswer_becomesAMessage(t *testing.T) {
 			`"content":"","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"}},{"id":"c2","type":"function","function":{"name":"g","arguments":""}}]`, `"stop"`,
 			`{"type":"tool_use","id":"c1","name":"f","input":{"a":1}},{"type":"tool_use","id":"c2","name":"g","input":{}}`, `"tool_use","stop_sequence":null`,
 		},
+		"tools without ids": {
+			`"content":"hi","tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"f","arguments":"{}"}}]`, `"stop"`,
+			`{"type":"text","text":"hi"},{"type":"tool_use","id":"toolu_7_1","name":"f","input":{}},{"type":"tool_use","id":"toolu_7_2","name":"f","input":{}}`, `"tool_use","stop_sequence":null`,
+		},
 		"an unfinished tool": {
 			`"tool_calls":[{"id":"c1","function":{"name":"f","arguments":"{\"a\":"}}]`, `"length"`,
 			`{"type":"tool_use","id":"c1","name":"f","input":{"unfinished_input":"{\"a\":"}}`, `"max_tokens","stop_sequence":null`,
@@ -128,6 +132,10 @@ func TestEvents_tellAStory(t *testing.T) {
 			chunk(call("0", `,"id":"a"`, `"name":"f"`), "null") + chunk(call("0", "", `"name":"f","arguments":"{}"`), `"stop"`) + done,
 			"start: ping: start:tool_use delta:{} stop: delta:tool_use stop:",
 		},
+		"a name and an id again": { // in each piece, as some engines write them
+			chunk(call("0", `,"id":"a"`, `"name":"f","arguments":"{"`), "null") + chunk(call("0", `,"id":"a"`, `"name":"f","arguments":"}"`), `"stop"`) + done,
+			"start: ping: start:tool_use delta:{ delta:} stop: delta:tool_use stop:",
+		},
 		"no reason":            {chunk(`{"content":"hi"}`, "null") + done, "start: ping: start:text delta:hi stop: delta:end_turn stop:"},
 		"another choice":       {`data: {"choices":[{"index":1,"delta":{"content":"x"}}]}` + "\n\n" + done, "start: ping: delta:end_turn stop:"},
 		"an error":             {chunk(`{"content":"hi"}`, "null") + `data: {"error":{"message":"x"}}` + "\n\n" + done, "start: ping: start:text delta:hi error:api_error"},
@@ -147,6 +155,16 @@ func TestEvents_tellAStory(t *testing.T) {
 	} {
 		if got, err := new(anthropic.Messages).Events([]byte(in)); err == nil || strings.Contains(string(got), "message_stop") {
 			t.Errorf("%s: %s, %v", name, got, err)
+		}
+	}
+}
+
+func TestEvents_nameToolsThatTheEngineDoesNot(t *testing.T) {
+	t.Parallel()
+	got, err := thinking(t, true).Events([]byte(chunk(`{"tool_calls":[{"index":0,"function":{"name":"f"}},{"index":1,"function":{"name":"f"}}]}`, `"stop"`) + done))
+	for _, id := range []string{`"id":"toolu_7_0"`, `"id":"toolu_7_1"`} {
+		if err != nil || strings.Count(string(got), id) != 1 {
+			t.Errorf("%s: %s, %v", id, got, err)
 		}
 	}
 }

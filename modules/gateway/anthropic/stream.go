@@ -22,6 +22,7 @@ type stream struct {
 	open    string // type of the block that is open; "" for none
 	index   int    // of the block that is open, or comes next
 	call    int    // of the tool call whose block is open
+	callID  string // its id, as the engine says
 	calls   bool   // there was a tool call
 	unshown int
 	ending  ending
@@ -57,7 +58,7 @@ func (m *Messages) Events(engine []byte) ([]byte, error) {
 			s.event("message_start", messageStart{"message_start", m.begun(c)})
 			s.event("ping", ping{"ping"})
 		}
-		if err := s.chunk(c, m.thinks); err != nil {
+		if err := m.chunk(c); err != nil {
 			return s.out, err
 		}
 	}
@@ -85,7 +86,8 @@ func (s *stream) fail(kind, message string) {
 
 func (s *stream) event(name string, v any) { s.out = chat.AppendEvent(s.out, name, v) }
 
-func (s *stream) chunk(c *chat.Answer, thinks bool) error {
+func (m *Messages) chunk(c *chat.Answer) error {
+	s := &m.stream
 	if c.Usage != nil {
 		s.usage = usageOf(c.Usage)
 	}
@@ -94,7 +96,7 @@ func (s *stream) chunk(c *chat.Answer, thinks bool) error {
 		if choice.Index != 0 {
 			continue // one was asked for
 		}
-		if err := s.said(&choice.Delta, thinks); err != nil {
+		if err := m.said(&choice.Delta); err != nil {
 			return err
 		}
 		if choice.FinishReason != "" {
@@ -104,9 +106,10 @@ func (s *stream) chunk(c *chat.Answer, thinks bool) error {
 	return nil
 }
 
-func (s *stream) said(d *chat.Said, thinks bool) error {
+func (m *Messages) said(d *chat.Said) error {
+	s := &m.stream
 	if thought := d.Reasoning(); thought != "" {
-		if thinks {
+		if m.thinks {
 			s.in("thinking", thinkingBlock{Type: "thinking"})
 			s.delta(delta{Type: "thinking_delta", Thinking: thought})
 		} else if s.unshown++; s.unshown%pingEvery == 0 {
@@ -118,10 +121,10 @@ func (s *stream) said(d *chat.Said, thinks bool) error {
 		s.delta(delta{Type: "text_delta", Text: text})
 	}
 	for _, c := range d.ToolCalls {
-		if c.Function.Name != "" && (s.open != "tool_use" || c.Index != s.call || c.ID != "") {
+		if c.Function.Name != "" && (s.open != "tool_use" || c.Index != s.call || c.ID != "" && c.ID != s.callID) {
 			s.close()
-			s.in("tool_use", toolUseBlock{Type: "tool_use", ID: c.ID, Name: c.Function.Name, Input: input("")})
-			s.call, s.calls = c.Index, true
+			s.in("tool_use", toolUseBlock{Type: "tool_use", ID: m.useID(c.ID, s.index), Name: c.Function.Name, Input: input("")})
+			s.call, s.callID, s.calls = c.Index, c.ID, true
 		}
 		if s.open != "tool_use" || c.Index != s.call {
 			return errMixed

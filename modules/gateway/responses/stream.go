@@ -35,9 +35,11 @@ type stream struct {
 	items []item // that are whole
 	open  string // part type, or function_call, of the item that is open; "" for none
 	item  item
-	call  int    // index of the call that is open
 	text  []byte // of the part, or the arguments, that are open
 	kept  int    // bytes of all items
+
+	call   int    // index of the call that is open
+	callID string // its id, as the engine says
 }
 
 // event is one event of a stream; which fields it has depends on its type.
@@ -162,10 +164,10 @@ func (r *Responses) said(d *chat.Said) error {
 	}
 	for i := range d.ToolCalls {
 		c := &d.ToolCalls[i]
-		if c.Function.Name != "" && (r.open != functionCall || c.Index != r.call || c.ID != "") {
+		if c.Function.Name != "" && (r.open != functionCall || c.Index != r.call || c.ID != "" && c.ID != r.callID) {
 			r.close("")
-			r.begins(functionCall, item{Type: functionCall, CallID: c.ID, Name: c.Function.Name, Arguments: new(string)})
-			r.call = c.Index
+			r.begins(functionCall, item{Type: functionCall, CallID: r.nameCall(c.ID), Name: c.Function.Name, Arguments: new(string)})
+			r.call, r.callID = c.Index, c.ID
 		}
 		if r.open != functionCall || c.Index != r.call {
 			return errMixed
@@ -178,6 +180,15 @@ func (r *Responses) said(d *chat.Said) error {
 		}
 	}
 	return nil
+}
+
+// nameCall returns the id of the call that begins: the engine's, or one of ours
+// where it gives none, for the output must name it.
+func (r *Responses) nameCall(engines string) string {
+	if engines != "" {
+		return engines
+	}
+	return "call_" + r.ID + "_" + strconv.Itoa(len(r.items))
 }
 
 const functionCall = "function_call"

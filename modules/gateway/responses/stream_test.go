@@ -112,6 +112,10 @@ func TestEvents_tellAStory(t *testing.T) {
 			begin + "output_item.added:function_call function_call_arguments.delta:{ function_call_arguments.delta:} function_call_arguments.done:{} output_item.done:function_call " +
 				"output_item.added:function_call function_call_arguments.delta:[] function_call_arguments.done:[] output_item.done:function_call completed:",
 		},
+		"an id again": { // in each piece, as some engines write it
+			chunk(call("0", `,"id":"a"`, `"name":"f","arguments":"{"`), "null") + chunk(call("0", `,"id":"a"`, `"name":"f","arguments":"}"`), `"stop"`) + done,
+			begin + "output_item.added:function_call function_call_arguments.delta:{ function_call_arguments.delta:} function_call_arguments.done:{} output_item.done:function_call completed:",
+		},
 		"nothing said":   {chunk(`{}`, `"stop"`) + done, begin + "completed:"},
 		"another choice": {`data: {"choices":[{"index":1,"delta":{"content":"x"}}]}` + "\n\n" + done, begin + "completed:"},
 		"an error":       {chunk(`{"content":"hi"}`, "null") + `data: {"error":{"message":"x"}}` + "\n\n" + done, begin + text + "output_item.done:message! failed:"},
@@ -145,6 +149,16 @@ func TestEvents_theLastRepeatsTheWhole(t *testing.T) {
 	if last.ID != "resp_7" || last.Status != "completed" || len(last.Output) != 3 || last.Output[0].Content[0].Text != "h" || last.Output[1].Content[0].Text != "hi" ||
 		last.Output[2].Arguments != "{}" || last.Usage.Total != 11 || last.Usage.Details.Reasoning != 1 {
 		t.Errorf("got %+v", last)
+	}
+}
+
+func TestEvents_nameCallsThatTheEngineDoesNot(t *testing.T) {
+	t.Parallel()
+	got, err := asked(t).Events([]byte(chunk(call("0", "", `"name":"f","arguments":"{}"`), "null") + chunk(call("1", "", `"name":"f","arguments":"{}"`), `"stop"`) + done))
+	for _, id := range []string{`"call_id":"call_7_0"`, `"call_id":"call_7_1"`} {
+		if err != nil || !strings.Contains(string(got), id) {
+			t.Errorf("%s: %s, %v", id, got, err)
+		}
 	}
 }
 
