@@ -1,6 +1,7 @@
 package anthropic
 
 import (
+	"cmp"
 	"encoding/json"
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/chat"
@@ -31,6 +32,7 @@ type request struct {
 		Effort string  `json:"effort"`
 		Format *format `json:"format"`
 	} `json:"output_config"`
+	OutputFormat *format `json:"output_format"` // as older SDKs write output_config.format
 
 	MCPServers json.RawMessage `json:"mcp_servers"`
 	Container  json.RawMessage `json:"container"`
@@ -80,7 +82,7 @@ func (m *Messages) Request(client []byte) ([]byte, *openai.Error) {
 	m.thinks = r.Thinking != nil && r.Thinking.Type != "disabled" && r.Thinking.Display != "omitted"
 	out.MaxTokens, out.Temperature, out.TopP, out.TopK = r.MaxTokens, r.Temperature, r.TopP, r.TopK
 	out.Stop, out.User, out.ReasoningEffort = r.StopSequences, r.Metadata.UserID, effort(r.OutputConfig.Effort)
-	if f := r.OutputConfig.Format; f != nil {
+	if f := cmp.Or(r.OutputConfig.Format, r.OutputFormat); f != nil {
 		if f.Type != "json_schema" || chat.Null(f.Schema) {
 			return nil, chat.Invalid("output_config.format", "output_config.format must have the type json_schema and a schema.")
 		}

@@ -73,6 +73,10 @@ func TestRequest_becomesAChat(t *testing.T) {
 			hi + `,"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}`,
 			hi + `,"max_tokens":9,"response_format":{"type":"json_schema","json_schema":{"name":"answer","schema":{"type":"object"},"strict":true}}`,
 		},
+		"a schema, as older SDKs send it": {
+			hi + `,"output_format":{"type":"json_schema","schema":{"type":"object"}}`,
+			hi + `,"max_tokens":9,"response_format":{"type":"json_schema","json_schema":{"name":"answer","schema":{"type":"object"},"strict":true}}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

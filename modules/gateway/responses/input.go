@@ -104,7 +104,7 @@ func (c *conversation) item(in *inputItem, param string) *openai.Error {
 	case "reasoning":
 		return c.reasoning(in, param)
 	case "item_reference":
-		return chat.Unsupported(param, param+": an item_reference leads nowhere, because nothing is stored here. Send the item itself.")
+		return chat.Unsupported(param, param+": an item_reference leads nowhere, because nothing is stored here. Send the item itself, as clients do that are told store: false.")
 	default:
 		return chat.Unsupported(param, param+": an item of the type "+strconv.Quote(in.Type)+" cannot be translated. There are message, function_call, function_call_output and reasoning.")
 	}
