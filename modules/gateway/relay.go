@@ -38,7 +38,7 @@ func (x *exchange) relay(res *upstream.Answer) *openai.Error {
 		}
 		events, bad := x.hear(events)
 		if bad != nil {
-			return x.garbled(&out, stream, events)
+			return x.garbled(&out, stream, events, bad)
 		}
 		if refused := x.pass(&out, stream, events); refused != nil || stream.Done || out.err != nil {
 			if refused == nil && err == nil && out.err == nil {
@@ -99,6 +99,8 @@ func (x *exchange) broken(out *streamWriter, stream *openai.Stream, err error) *
 	switch {
 	case errors.Is(err, openai.ErrBadEvent), errors.Is(err, openai.ErrEventTooLong):
 		refused = badUpstream("with a stream that cannot be read")
+	case errors.Is(err, errNoRoom):
+		refused = busy()
 	default:
 		refused = x.failed(err, false)
 		x.again = refused.Code == codeLost && stream.Deltas == 0
@@ -107,14 +109,17 @@ func (x *exchange) broken(out *streamWriter, stream *openai.Stream, err error) *
 }
 
 // garbled ends a stream that cannot be translated after some events.
-func (x *exchange) garbled(out *streamWriter, stream *openai.Stream, events []byte) *openai.Error {
+func (x *exchange) garbled(out *streamWriter, stream *openai.Stream, events []byte, why error) *openai.Error {
 	if len(events) > 0 {
 		if out.write(events); out.err != nil {
 			x.count(stream.Usage, stream.Known, stream.Deltas)
 			return x.gone()
 		}
 	}
-	return x.broken(out, stream, openai.ErrBadEvent)
+	if !errors.Is(why, errNoRoom) {
+		why = openai.ErrBadEvent
+	}
+	return x.broken(out, stream, why)
 }
 
 // tell returns an error that can still be sent as an answer, and sends it as an

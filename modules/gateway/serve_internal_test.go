@@ -134,6 +134,32 @@ func TestB08_manyEmptyPieces(t *testing.T) {
 	}
 }
 
+// An answer in OpenAI's newer API is repeated at its end: what is kept for that
+// counts, as what is kept of the request does.
+func TestB08_keptOfAStream(t *testing.T) {
+	t.Parallel()
+	piece := `data: {"id":"c","created":1,"model":"some/model","choices":[{"index":0,"delta":{"content":"` + strings.Repeat("x", 20<<10) + `"}}]}` + "\n\n"
+	stream := strings.Repeat(piece, 10) + "data: [DONE]\n\n"
+	b := newBed(t, dbtest.New(t), answering(t, 200, "text/event-stream", stream))
+	ask := func(more string) string {
+		res := b.ask(t, "/v1/responses", `{"model":"some/model","stream":true,"input":"x"`+more+`}`)
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if got := ask(""); !strings.Contains(got, "response.completed") {
+		t.Errorf("with room: %.300s", got)
+	}
+	eventually(t, 5*time.Second, "no bytes are held", func() bool { return b.held.Load() == 0 })
+	b.held.Add(b.limits.held - 200<<10)
+	if got := ask(""); strings.Contains(got, "response.completed") || !strings.Contains(got, "response.failed") || !strings.Contains(got, "gateway_busy") {
+		t.Errorf("without room: %.300s", got)
+	}
+	eventually(t, 5*time.Second, "no bytes are held", func() bool { return b.held.Load() == b.limits.held-200<<10 })
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) {

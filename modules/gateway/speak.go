@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
@@ -21,6 +22,13 @@ const (
 	decoded = 4
 	each    = 512
 )
+
+// errNoRoom is returned when there is no memory for what a translation keeps.
+var errNoRoom = errors.New("no memory is left for the answer")
+
+// keeper is a dialect that holds on to parts of the request and of the answer,
+// of about so many bytes.
+type keeper interface{ Keeps() int64 }
 
 // translate returns the request as the engine is to be asked.
 func (x *exchange) translate(body []byte) ([]byte, *openai.Error) {
@@ -50,7 +58,11 @@ func (x *exchange) hear(events []byte) ([]byte, error) {
 		events = w.rename.Events(events)
 	}
 	if w.dialect != nil {
-		return w.dialect.Events(events) //nolint:wrapcheck // only its being there counts
+		told, err := w.dialect.Events(events)
+		if k, keeps := w.dialect.(keeper); err == nil && keeps && !x.hold(max(0, k.Keeps()-x.held)) {
+			err = errNoRoom
+		}
+		return told, err //nolint:wrapcheck // it ends here
 	}
 	return events, nil
 }

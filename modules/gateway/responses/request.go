@@ -63,8 +63,12 @@ type Responses struct {
 	ID string // of the exchange; of the response, too
 
 	asked request // what the answer repeats of it
+	size  int     // of that, as the client wrote it
 	stream
 }
+
+// Keeps returns the bytes that it holds on to for the end of the answer, about.
+func (r *Responses) Keeps() int64 { return int64(r.size) + 2*int64(r.kept) }
 
 // Request returns the body of a chat completion. It refuses what cannot be
 // translated, with the field in question.
@@ -100,6 +104,7 @@ func (r *Responses) Request(client []byte) ([]byte, *openai.Error) {
 	if out.Stream = q.Stream; q.Stream {
 		out.StreamOptions = &chat.StreamOptions{IncludeUsage: true}
 	}
+	r.size = len(client) - len(q.Input)
 	q.Input = nil // an answer does not repeat it
 	return chat.Encode(out), nil
 }
