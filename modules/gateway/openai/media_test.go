@@ -97,7 +97,7 @@ func TestB14_tools(t *testing.T) {
 		{"$ref to all", tool(`{"maximum":1e999,"properties":{"a":{"$ref":"#"}}}`), "invalid_tools", "tools[0]", "back to itself"},
 		{"$ref in a circle", tool(`{"$ref":"#/$defs/a","$defs":{"a":{"items":{"$ref":"#/%24defs/b"}},"b":{"anyOf":[{"\u0024ref":"#/$defs/a"}]}}}`), "invalid_tools", "tools[0]", "back to itself"},
 		{"$ref in great", tool(`{"$ref":"#/a","a":"` + strings.Repeat("a", 256<<10) + `"}`), "invalid_tools", "tools[0]", "at most 262144"},
-		{"$ref in an answer's schema", `{"model":"m",` + hello + `,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"$defs":{"a":{"items":{"$ref":"#/$defs/a"}}}}}}}`, "invalid_value", "response_format", "back to itself"},
+		{"$ref elsewhere in an answer's schema", `{"model":"m",` + hello + `,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"$ref":"http://example.com/a"}}}}`, "invalid_value", "response_format", "into the schema itself"},
 		{"pattern in an answer's schema", `{"model":"m",` + hello + `,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"pattern":"(a{200}){200}"}}}}`, "invalid_value", "response_format", "at most 10000"},
 		{"$ref elsewhere", tool(`{"$ref":"http://169.254.169.254/"}`), "invalid_tools", "tools[0]", "$ref"},
 		{"deep", tool(strings.Repeat(`{"a":`, 100) + `1` + strings.Repeat(`}`, 100)), "invalid_json", "", "deeper than 64"},
@@ -110,6 +110,7 @@ func TestB14_tools(t *testing.T) {
 		tool(`{"pattern":"^(?!^[-+.]*$)[+-]?0*\\d*\\.?\\d*$"}`), // what pydantic writes for a Decimal
 		tool(`{"pattern":"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$|a{,3}|\\(|[(]"}`),
 		`{"model":"m",` + hello + `,"response_format":null}`, `{"model":"m",` + hello + `,"response_format":{"type":"json_object"}}`,
+		`{"model":"m",` + hello + `,"response_format":{"type":"json_schema","json_schema":{"name":"tree","schema":{"$defs":{"a":{"items":{"$ref":"#/$defs/a"}}},"$ref":"#/$defs/a"}}}}`,
 	} {
 		parse(t, openai.Chat, body)
 	}

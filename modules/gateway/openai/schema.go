@@ -16,17 +16,13 @@ const (
 	maxRefers  = 256 << 10 // bytes of a schema that refers to parts of itself
 )
 
-// format checks the schema that an answer is to have.
+// format checks the schema that an answer is to have. It may refer to itself, as
+// trees and lists do: engines have grammars for that.
 func (p *parser) format() *Error {
 	if p.head.Kind != Chat || p.peek() != '{' {
 		return p.skip()
 	}
-	from := p.i
-	p.refers = false
 	err := p.schema(maxDepth-1, nil, false, "response_format")
-	if err == nil {
-		err = p.references(from, "response_format", "json_schema", "schema")
-	}
 	if err != nil && err.Code == codeInvalidTools {
 		err.Code = "invalid_value"
 	}
