@@ -163,7 +163,7 @@ func sleeps(way *route) *openai.Error {
 	}
 	return &openai.Error{
 		Status: http.StatusServiceUnavailable, Type: openai.ServerError, Code: "no_ready_replica", Param: "model", Retry: true,
-		RetryAfter: 10 * time.Second, Message: fmt.Sprintf("The model %q has no replica that is ready. %s Try again later.", way.model, why),
+		RetryAfter: way.readyIn(10 * time.Second), Message: fmt.Sprintf("The model %q has no replica that is ready. %s Try again later.", way.model, why),
 	}
 }
 
@@ -182,12 +182,15 @@ func (x *exchange) attempt(to *target) *openai.Error {
 	x.to = to
 	to.replica.Begin(x.head.Stream)
 	defer to.replica.End(x.head.Stream)
-	fields := [...]upstream.Field{{Name: "X-Request-Id", Value: x.name}, {Name: "Traceparent"}}
-	req := upstream.Request{Head: to.heads[x.kind], Fields: fields[:1], Body: x.body.Parts(), Patience: x.service.limits.firstByte}
-	if trace := x.r.Header["Traceparent"]; len(trace) == 1 {
-		fields[1].Value = trace[0]
-		req.Fields = fields[:]
+	fields := [3]upstream.Field{{Name: "X-Request-Id", Value: x.name}}
+	sent := 1
+	for _, name := range [...]string{"Traceparent", "Tracestate"} {
+		if trace := x.r.Header[name]; len(trace) == 1 {
+			fields[sent] = upstream.Field{Name: name, Value: trace[0]}
+			sent++
+		}
 	}
+	req := upstream.Request{Head: to.heads[x.kind], Fields: fields[:sent], Body: x.body.Parts(), Patience: x.service.limits.firstByte}
 	x.asked = time.Now()
 	res, err := to.server.Do(x.r.Context(), &req)
 	if err != nil {

@@ -320,6 +320,7 @@ func TestServe_forwardsAndMeters(t *testing.T) {
 	}))
 	req := b.request(t, "/v1/chat/completions", chatBody(`"max_tokens": 5, `))
 	req.Header.Set("Traceparent", "00-aa-bb-01")
+	req.Header.Set("Tracestate", "vendor=1")
 	req.Header.Set("Cookie", "secret=1")
 	res := b.send(t, req)
 	if body := text(t, res); res.StatusCode != http.StatusOK || body != wholeAnswer {
@@ -330,7 +331,7 @@ func TestServe_forwardsAndMeters(t *testing.T) {
 	}
 	up := got.Load()
 	if sent.String() != chatBody(`"max_tokens": 5, `) || up.Header.Get("Authorization") != "" || up.Header.Get("Cookie") != "" ||
-		up.Header.Get("Traceparent") != "00-aa-bb-01" || up.Header.Get("X-Request-Id") != res.Header.Get("X-Request-Id") {
+		up.Header.Get("Traceparent") != "00-aa-bb-01" || up.Header.Get("Tracestate") != "vendor=1" || up.Header.Get("X-Request-Id") != res.Header.Get("X-Request-Id") {
 		t.Errorf("upstream got %v %s", up.Header, sent.String())
 	}
 	records := b.stored(t)

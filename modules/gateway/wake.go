@@ -175,11 +175,19 @@ func stopping() *openai.Error {
 	}
 }
 
+// readyIn returns how long it usually takes until a route without a replica has
+// one, in seconds as Retry-After has them; unknown if nobody knows.
+func (r *route) readyIn(unknown time.Duration) time.Duration {
+	if r.sleeping.Left > 0 {
+		return (r.sleeping.Left + time.Second - 1).Truncate(time.Second)
+	}
+	return unknown
+}
+
 // waking says that a model starts, how far it is and when to come back.
 func waking(way *route, why error) *openai.Error {
-	after, long := unknownWaking, fmt.Sprintf("How long that takes is not known yet; try again in %s.", unknownWaking)
-	if left := way.sleeping.Left; left > 0 {
-		after = (left + time.Second - 1).Truncate(time.Second) // as the header rounds it
+	after, long := way.readyIn(unknownWaking), fmt.Sprintf("How long that takes is not known yet; try again in %s.", unknownWaking)
+	if way.sleeping.Left > 0 {
 		long = fmt.Sprintf("It usually takes about %s more; try again then.", after)
 	}
 	state := way.sleeping.Message
