@@ -62,15 +62,17 @@ test("the playground streams an answer and its figures", async () => {
   await page.goto(`${site}/playground`);
   await page.getByLabel("Model").selectOption(model);
   await page.getByLabel("Message").fill("Tell me a story in forty words.");
+  await page.evaluate(() => { // notes each change: asking from here would miss some
+    globalThis.lengths = new Set();
+    new MutationObserver(() => globalThis.lengths.add(document.querySelector(".turn.assistant .said")?.textContent.length ?? 0))
+      .observe(document.querySelector("#main"), { subtree: true, childList: true, characterData: true });
+  });
   await page.getByRole("button", { name: "Send" }).click();
   const turn = page.locator(".turn.assistant");
-  const lengths = new Set();
   await turn.locator(".said:not(:empty)").waitFor();
-  for (let live = true; live;) {
-    lengths.add((await turn.locator(".said").innerText()).length);
-    live = await turn.evaluate((n) => n.classList.contains("live"));
-  }
-  assert.ok(lengths.size > 2, `the text came in pieces, not at once: lengths ${[...lengths]}`);
+  await page.locator(".turn.assistant:not(.live)").waitFor();
+  const lengths = await page.evaluate(() => [...globalThis.lengths]);
+  assert.ok(lengths.length > 3, `the text came at once, not in pieces: lengths ${lengths}`);
   const figures = await turn.locator(".runline").innerText();
   for (const want of [/first token/, /tok\/s/, /€/]) assert.match(figures, want);
   assert.equal(await turn.locator(".note.bad").count(), 0);
