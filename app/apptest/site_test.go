@@ -171,7 +171,11 @@ func (r *replica) answers(model string) {
 
 // call sends one request; its status is 0 when there was no answer.
 func (r *replica) call(method, path, key, body string) (status int, text string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.site.t.Context()), 5*time.Second)
+	limit := 5 * time.Second
+	if slow {
+		limit = 30 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.site.t.Context()), limit)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.people+path, strings.NewReader(body))
 	if err != nil {
