@@ -125,6 +125,7 @@ type Service struct {
 	table               atomic.Pointer[table]
 	origin              time.Time    // from which the moments of balance are counted
 	held                atomic.Int64 // bytes of bodies in memory
+	parked              atomic.Int64 // of these, of requests that wait for a model to wake
 	stopping            atomic.Bool  // nobody should wait for a model to wake any more
 
 	rows   gatewaydb.InsertUsageParams // of a batch; these five are of the flush pass alone

@@ -83,9 +83,15 @@ func (s *Service) wakeAsked(ctx context.Context, t *table) error {
 }
 
 // awaitWaking waits until a route has a replica and returns it as it is then. A
-// stream is begun meanwhile, and kept alive.
+// stream is begun meanwhile, and kept alive. Those who wait hold at most half of
+// the memory for bodies: the rest is for models that are awake.
 func (x *exchange) awaitWaking(way *route) (*route, *openai.Error) {
 	s := x.service
+	if s.parked.Add(x.held) > s.limits.held/2 {
+		s.parked.Add(-x.held)
+		return nil, waking(way, limit.ErrFull)
+	}
+	defer s.parked.Add(-x.held)
 	from := time.Now()
 	late := from.Add(s.limits.wakeWait)
 	for way.wakes() {

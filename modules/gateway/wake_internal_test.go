@@ -93,6 +93,31 @@ func TestWake_aRequestWakesAndIsAnswered(t *testing.T) {
 	eventually(t, 5*time.Second, "every place is given back", func() bool { return r.queue.Busy() == 0 })
 }
 
+// A great many great requests for a model that sleeps leave room for others.
+func TestWake_whoWaitsHoldsHalfOfTheMemory(t *testing.T) {
+	t.Parallel()
+	b := asleep(t, Sleeping{State: Waking, Message: "Soon."}, time.Minute)
+	body := chatBody("")
+	b.limits.held = 3 * int64(len(body)) // so that one of them may wait
+	ctx, leave := context.WithCancel(t.Context())
+	var first sync.WaitGroup
+	defer first.Wait()
+	defer leave()
+	first.Go(func() {
+		if res, err := http.DefaultClient.Do(b.request(t, "/v1/chat/completions", body).WithContext(ctx)); err == nil {
+			_ = res.Body.Close()
+		}
+	})
+	b.awaits(t, 1)
+	res := b.ask(t, "/v1/chat/completions", body)
+	if got := text(t, res); res.StatusCode != http.StatusTooManyRequests || !strings.Contains(got, `"code":"model_overloaded"`) || b.waiting() != 1 {
+		t.Errorf("a second one: %d %s", res.StatusCode, got)
+	}
+	leave()
+	first.Wait()
+	eventually(t, 5*time.Second, "what it held is free", func() bool { return b.parked.Load() == 0 && b.held.Load() == 0 })
+}
+
 func TestWake_theDeadlineIsToldHonestly(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
