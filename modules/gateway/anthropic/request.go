@@ -73,7 +73,7 @@ func (m *Messages) Request(client []byte) ([]byte, *openai.Error) {
 		return nil, refused
 	}
 	if chat.Null(r.MaxTokens) {
-		return nil, missing("max_tokens", "Say how many tokens may be generated at most.")
+		return nil, openai.Missing("max_tokens", "Say how many tokens may be generated at most.")
 	}
 	out, refused := r.conversation()
 	if refused != nil {
@@ -111,7 +111,7 @@ func effort(word string) string {
 func (r *request) conversation() (*chat.Request, *openai.Error) {
 	switch {
 	case len(r.Messages) == 0:
-		return nil, missing("messages", "Send a list of at least one message.")
+		return nil, openai.Missing("messages", "Send a list of at least one message.")
 	case !chat.Null(r.MCPServers):
 		return nil, chat.Unsupported("mcp_servers", "mcp_servers: no servers are asked from here. Call the tools yourself and send their results.")
 	case !chat.Null(r.Container):
@@ -169,10 +169,4 @@ func (r *request) tools(out *chat.Request) *openai.Error {
 		out.ParallelToolCalls = &parallel
 	}
 	return nil
-}
-
-func missing(param, todo string) *openai.Error {
-	e := chat.Invalid(param, param+" is missing. "+todo)
-	e.Code = "missing_required_parameter"
-	return e
 }

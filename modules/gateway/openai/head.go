@@ -151,21 +151,21 @@ func (p *parser) complete() *Error {
 	h.PromptBytes -= p.pictures
 	switch {
 	case len(h.Model) == 0:
-		return missing("model", "Name the model, as GET /v1/models lists it.")
+		return Missing("model", "Name the model, as GET /v1/models lists it.")
 	case h.Kind == Chat && !p.hasPrompt:
 		return invalidMessages("messages", "messages is missing; send a list of at least one message.")
 	case h.Kind == Completions && !p.hasPrompt:
-		return missing("prompt", "Send the text to complete.")
+		return Missing("prompt", "Send the text to complete.")
 	case h.Kind == Embeddings && !p.hasPrompt:
-		return missing("input", "Send the text, or the list of texts, to embed.")
+		return Missing("input", "Send the text, or the list of texts, to embed.")
 	case h.Kind == Rerank && !p.hasPrompt:
-		return missing("query", "Send the query, and the documents to put in order.")
+		return Missing("query", "Send the query, and the documents to put in order.")
 	case h.Kind == Score && !p.hasPrompt:
-		return missing("text_1", "Send the texts to compare, as text_1 and text_2.")
+		return Missing("text_1", "Send the texts to compare, as text_1 and text_2.")
 	case h.Kind == Tokenize && !p.hasPrompt:
-		return missing("prompt", "Send the text, or the messages, to count.")
+		return Missing("prompt", "Send the text, or the messages, to count.")
 	case h.Kind == Detokenize && !p.hasPrompt:
-		return missing("tokens", "Send the list of tokens.")
+		return Missing("tokens", "Send the list of tokens.")
 	case h.Kind == Foreign:
 		return nil // what else it must have is the translator's to say
 	case h.Stream && !h.Kind.Generates():
@@ -195,7 +195,8 @@ func invalid(param, message string) *Error {
 	return &Error{Status: http.StatusBadRequest, Type: InvalidRequest, Code: "invalid_value", Param: param, Message: message}
 }
 
-func missing(param, todo string) *Error {
+// Missing says that a field is missing, and what to do.
+func Missing(param, todo string) *Error {
 	return &Error{
 		Status: http.StatusBadRequest, Type: InvalidRequest, Code: "missing_required_parameter", Param: param,
 		Message: param + " is missing. " + todo,

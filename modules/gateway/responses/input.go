@@ -69,7 +69,7 @@ func (c *conversation) system(text string) {
 
 func (c *conversation) input(raw json.RawMessage) *openai.Error {
 	if chat.Null(raw) {
-		return missing("input", "Send a text or a list of items.")
+		return openai.Missing("input", "Send a text or a list of items.")
 	}
 	var text string
 	if json.Unmarshal(raw, &text) == nil {

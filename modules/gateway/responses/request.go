@@ -91,7 +91,7 @@ func (r *Responses) Request(client []byte) ([]byte, *openai.Error) {
 		return nil, refused
 	}
 	if out.Messages = c.end(); len(out.Messages) == 0 {
-		return nil, missing("input", "Send a text or a list of items.")
+		return nil, openai.Missing("input", "Send a text or a list of items.")
 	}
 	for _, translate := range []func(*chat.Request) *openai.Error{q.tools, q.choice, q.format} {
 		if refused := translate(out); refused != nil {
@@ -195,9 +195,3 @@ func (q *request) format(out *chat.Request) *openai.Error {
 
 // at names an element of a list, as OpenAI does.
 func at(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
-
-func missing(param, todo string) *openai.Error {
-	e := chat.Invalid(param, param+" is missing. "+todo)
-	e.Code = "missing_required_parameter"
-	return e
-}
