@@ -70,12 +70,12 @@ var cells = []cell{
 	{name: "chat through an agent, c=64", conns: 64, warm: 500, tunnel: true},
 	{name: "stream of 200 chunks, c=1", stream: true, conns: 1, warm: 20},
 	{name: "stream of 200 chunks, c=64", stream: true, conns: 64, warm: 64},
-	{name: "stream of 200 chunks through an agent, c=64", stream: true, conns: 64, warm: 64, tunnel: true},
 	{name: "stream of 200 chunks, c=256", stream: true, conns: 256, warm: 256},
 	{name: "stream of 50 chunks every 20 ms, c=64", model: "paced", stream: true, conns: 64, warm: 64},
 	{name: "chat, 100 kB prompt, c=8", conns: 8, warm: 20, prompt: 100_000},
 	{name: "chat, 1 MB prompt, c=8", conns: 8, warm: 20, prompt: 1_000_000},
 	{name: "stream of 10 chunks every second, c=5000", model: "slow", stream: true, conns: 5000, once: true},
+	{name: "stream of 200 chunks through an agent, c=64", stream: true, conns: 64, warm: 64, tunnel: true},
 }
 
 func (c cell) args(limit time.Duration) []string {
