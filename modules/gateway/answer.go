@@ -46,7 +46,7 @@ func (x *exchange) readAnswer(res *upstream.Answer) ([]byte, *openai.Error) {
 	if size < 0 {
 		size = firstRead
 	}
-	if size > limit {
+	if size >= limit {
 		return nil, badUpstream("with more than is believable")
 	}
 	if !x.hold(size) {
@@ -61,15 +61,14 @@ func (x *exchange) readAnswer(res *upstream.Answer) ([]byte, *openai.Error) {
 			return text, nil
 		case err != nil:
 			return nil, x.failed(err, false)
-		case int64(len(text)) > limit:
+		case int64(len(text)) >= limit:
 			return nil, badUpstream("with more than is believable")
 		case len(text) < cap(text):
 			continue
 		}
-		more := min(int64(cap(text)), limit+1-int64(cap(text)))
-		if !x.hold(more) {
+		if !x.hold(int64(cap(text))) {
 			return nil, busy()
 		}
-		text = append(make([]byte, 0, int64(cap(text))+more), text...)
+		text = x.moved(text)
 	}
 }

@@ -7,14 +7,14 @@ import (
 	"mime"
 	"net/http"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
-// firstRead is what is set aside for a body whose size is not told.
-const firstRead = smallSpace
+// firstRead is what is set aside for a body whose size is not told; with its end it
+// fits in the smallest memory.
+const firstRead = smallSpace - 1
 
 // readBody reads the whole body of a request, within the limits. The bytes it
 // takes count as held until release is called, which must be, also after an
@@ -35,7 +35,7 @@ func (x *exchange) readBody() ([]byte, *openai.Error) {
 	if !x.hold(size) {
 		return nil, busy()
 	}
-	body := x.space(size)
+	body := x.space(size + 1)
 	for {
 		n, err := x.r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -49,14 +49,11 @@ func (x *exchange) readBody() ([]byte, *openai.Error) {
 			return nil, x.tooLarge()
 		case len(body) < cap(body):
 			continue
-		case x.r.ContentLength >= 0:
-			body = slices.Grow(body, 1) // the next read finds the end
-			continue
 		}
 		if !x.hold(int64(cap(body))) {
 			return nil, busy()
 		}
-		body = slices.Grow(body, cap(body))
+		body = x.moved(body)
 	}
 }
 

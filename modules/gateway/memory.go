@@ -1,36 +1,44 @@
 package gateway
 
-import "sync"
-
-// Bodies and answers are read into memory that is used again: small ones, and
-// great ones apart, so that a few of those do not make all of it great.
-const (
-	smallSpace = 8 << 10
-	greatSpace = 1 << 20
+import (
+	"math/bits"
+	"sync"
 )
 
-var (
-	smallSpaces = sync.Pool{New: func() any { b := make([]byte, 0, smallSpace); return &b }} //nolint:gochecknoglobals // as sync.Pool is meant
-	greatSpaces = sync.Pool{New: func() any { return new([]byte) }}                          //nolint:gochecknoglobals // likewise
-)
+// Bodies and answers are read into memory that is used again. Its sizes are powers
+// of two with a pool for each: a few great ones do not make all of it great, and
+// many great ones, one after another, take no more than one does.
+const smallSpace = 8 << 10
+
+var spaces [19]sync.Pool //nolint:gochecknoglobals // as sync.Pool is meant; the last is for 2 GiB, twice the greatest body
+
+// sized returns which of the sizes has room for so many bytes.
+func sized(bytes int64) int { return bits.Len64(uint64(max(bytes, 1)-1) / smallSpace) }
 
 // space returns empty memory for size bytes, good until release.
 func (x *exchange) space(size int64) []byte {
-	pool := &smallSpaces
-	switch {
-	case size > greatSpace:
-		return make([]byte, 0, size)
-	case size > smallSpace:
-		pool = &greatSpaces
-	}
-	b, _ := pool.Get().(*[]byte) // the pools hold nothing else
-	if int64(cap(*b)) < size {
-		*b = make([]byte, 0, size)
+	class := sized(size)
+	b, _ := spaces[class].Get().(*[]byte) // the pools hold nothing else
+	if b == nil {
+		made := make([]byte, 0, smallSpace<<class)
+		b = &made
 	}
 	x.spaces[x.spaced] = b
 	x.spaced++
 	return (*b)[:0]
 }
+
+// moved returns text, which fills the memory that space gave last, in memory of
+// twice the size.
+func (x *exchange) moved(text []byte) []byte {
+	x.spaced--
+	full := x.spaces[x.spaced]
+	text = append(x.space(2*int64(cap(text))), text...)
+	giveBack(full)
+	return text
+}
+
+func giveBack(b *[]byte) { spaces[sized(int64(cap(*b)))].Put(b) }
 
 // hold sets memory aside for the request, if all together stay within the limit.
 func (x *exchange) hold(n int64) bool {
@@ -49,11 +57,7 @@ func (x *exchange) release() {
 	x.service.held.Add(-x.held)
 	x.held = 0
 	for _, b := range x.spaces[:x.spaced] {
-		if cap(*b) > smallSpace {
-			greatSpaces.Put(b)
-		} else {
-			smallSpaces.Put(b)
-		}
+		giveBack(b)
 	}
 	x.spaced = 0
 }
