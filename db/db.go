@@ -114,7 +114,6 @@ func parse(url string) (*pgxpool.Config, error) {
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap()) // or each id goes through text and back
-		fastArrays(conn)
 		return nil
 	}
 	cfg.ConnConfig.ConnectTimeout = 5 * time.Second

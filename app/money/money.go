@@ -119,6 +119,19 @@ func (e EUR) mulDiv(n, d int64) EUR {
 	return EUR(-int64(min(q, math.MaxInt64)))
 }
 
+// Plus returns e + o. What does not fit into an EUR becomes the greatest or the
+// least one.
+func (e EUR) Plus(o EUR) EUR {
+	switch sum := e + o; {
+	case e > 0 && o > 0 && sum < 0:
+		return math.MaxInt64
+	case e < 0 && o < 0 && sum >= 0:
+		return math.MinInt64
+	default:
+		return sum
+	}
+}
+
 func magnitude(n int64) uint64 {
 	if n < 0 {
 		return -uint64(n)

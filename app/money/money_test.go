@@ -90,3 +90,15 @@ func TestRound_table(t *testing.T) {
 		}
 	}
 }
+
+func TestPlus_doesNotOverflow(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ a, b, want money.EUR }{
+		{1, 2, 3}, {-5, 3, -2}, {0, 0, 0}, {math.MaxInt64, 1, math.MaxInt64}, {math.MaxInt64, math.MaxInt64, math.MaxInt64},
+		{math.MinInt64, -1, math.MinInt64}, {math.MinInt64, math.MinInt64, math.MinInt64}, {math.MaxInt64, math.MinInt64, -1}, {math.MaxInt64 - 1, 1, math.MaxInt64},
+	} {
+		if got := c.a.Plus(c.b); got != c.want || c.b.Plus(c.a) != c.want {
+			t.Errorf("%d + %d = %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}

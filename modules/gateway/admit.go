@@ -125,8 +125,7 @@ func (x *exchange) ask() limit.Ask {
 	return limit.Ask{
 		Model:  x.wanted.model,
 		Tokens: (prompt+bytesPerToken-1)/bytesPerToken + usual*choices,
-		Cost: input.PerMillion((prompt+bytesPerTokenAtLeast-1)/bytesPerTokenAtLeast) +
-			output.PerMillion(long*choices),
+		Cost:   input.PerMillion((prompt + bytesPerTokenAtLeast - 1) / bytesPerTokenAtLeast).Plus(output.PerMillion(long * choices)),
 	}
 }
 

@@ -18,7 +18,6 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
 )
 
@@ -128,10 +127,10 @@ type Service struct {
 	parked              atomic.Int64 // of these, of requests that wait for a model to wake
 	stopping            atomic.Bool  // nobody should wait for a model to wake any more
 
-	rows   gatewaydb.InsertUsageParams // of a batch; these five are of the flush pass alone
-	used   map[uuid.UUID]bool          // instances with records since noted
-	noted  time.Time                   // when the instances' use was told, the last time
-	untold map[uuid.UUID]bool          // organisations with new usage
+	batch  usageBatch         // these five are of the flush pass alone
+	used   map[uuid.UUID]bool // instances with records since noted
+	noted  time.Time          // when the instances' use was told, the last time
+	untold map[uuid.UUID]bool // organisations with new usage
 	toldAt time.Time
 
 	routeLoop, flushLoop, checkLoop, canaryLoop, partitionLoop *loop.Loop

@@ -50,35 +50,16 @@ SELECT organisation_id, name, model FROM gateway.aliases ORDER BY organisation_i
 -- the server's setting: the spool forgets what was committed.
 SELECT set_config('synchronous_commit', 'on', true);
 
--- name: InsertUsage :exec
--- InsertUsage stores a batch of final records; one that is there already stays.
--- What the new ones cost is added to what was spent, by rows in one order, so
--- that two replicas cannot wait for each other. Amounts come as nano-euros,
--- which are cheap to send.
-WITH stored AS (
-INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, asked, path, upstream, upstream_id, status,
-  http_status, error, streamed, prompt_tokens, completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost,
-  first_token_us, duration_us)
-SELECT u.request_id, u.started_at, u.organisation_id, nullif(u.key_id, '00000000-0000-0000-0000-000000000000'),
-       nullif(u.user_id, '00000000-0000-0000-0000-000000000000'), u.model, u.asked, u.path, u.upstream, u.upstream_id, u.status,
-       u.http_status, u.error, u.streamed, u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.usage_source, nullif(u.price_id, 0),
-       u.input_price * 0.000000001, u.output_price * 0.000000001, u.cost * 0.000000001, nullif(u.first_token_us, 0), u.duration_us
-  FROM (SELECT unnest(@request_ids::uuid[]) AS request_id, unnest(@started_ats::timestamptz[]) AS started_at,
-               unnest(@organisation_ids::uuid[]) AS organisation_id, unnest(@key_ids::uuid[]) AS key_id, unnest(@user_ids::uuid[]) AS user_id,
-               unnest(@models::text[]) AS model, unnest(@askeds::text[]) AS asked, unnest(@paths::text[]) AS path, unnest(@upstreams::text[]) AS upstream,
-               unnest(@upstream_ids::uuid[]) AS upstream_id, unnest(@statuses::text[]) AS status, unnest(@http_statuses::int[]) AS http_status,
-               unnest(@errors::text[]) AS error, unnest(@streameds::boolean[]) AS streamed, unnest(@prompt_tokens::bigint[]) AS prompt_tokens,
-               unnest(@completion_tokens::bigint[]) AS completion_tokens, unnest(@cached_tokens::bigint[]) AS cached_tokens,
-               unnest(@usage_sources::text[]) AS usage_source, unnest(@price_ids::bigint[]) AS price_id,
-               unnest(@input_prices::bigint[]) AS input_price, unnest(@output_prices::bigint[]) AS output_price, unnest(@costs::bigint[]) AS cost,
-               unnest(@first_token_us::bigint[]) AS first_token_us, unnest(@duration_us::bigint[]) AS duration_us) u
-ON CONFLICT (request_id, started_at) DO NOTHING
-RETURNING organisation_id, key_id, user_id, (started_at AT TIME ZONE 'UTC')::date AS day, cost
-)
+-- name: StoredRequests :many
+-- StoredRequests says which of these requests, begun between two times, are there.
+SELECT request_id FROM gateway.usage_records WHERE request_id = ANY(@request_ids::uuid[]) AND started_at BETWEEN @first AND @last;
+
+-- name: AddSpending :exec
+-- AddSpending adds to what was spent, by rows in one order, so that two replicas
+-- cannot wait for each other. Amounts are nano-euros, days are counted from 1970.
 INSERT INTO gateway.spending AS s (organisation_id, subject_id, day, cost)
-SELECT r.organisation_id, subject.id, r.day, sum(r.cost)
-  FROM stored r CROSS JOIN LATERAL (VALUES (r.organisation_id), (r.key_id), (r.user_id)) subject (id)
- WHERE subject.id IS NOT NULL AND r.cost > 0 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+SELECT unnest(@organisation_ids::uuid[]), unnest(@subject_ids::uuid[]), 'epoch'::date + unnest(@days::int[]), unnest(@costs::bigint[]) * 0.000000001
+ ORDER BY 1, 2, 3
 ON CONFLICT (organisation_id, subject_id, day) DO UPDATE SET cost = s.cost + excluded.cost;
 
 -- name: UsageSummary :one

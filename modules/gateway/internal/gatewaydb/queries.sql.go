@@ -14,6 +14,32 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+const addSpending = `-- name: AddSpending :exec
+INSERT INTO gateway.spending AS s (organisation_id, subject_id, day, cost)
+SELECT unnest($1::uuid[]), unnest($2::uuid[]), 'epoch'::date + unnest($3::int[]), unnest($4::bigint[]) * 0.000000001
+ ORDER BY 1, 2, 3
+ON CONFLICT (organisation_id, subject_id, day) DO UPDATE SET cost = s.cost + excluded.cost
+`
+
+type AddSpendingParams struct {
+	OrganisationIds []uuid.UUID
+	SubjectIds      []uuid.UUID
+	Days            []int32
+	Costs           []int64
+}
+
+// AddSpending adds to what was spent, by rows in one order, so that two replicas
+// cannot wait for each other. Amounts are nano-euros, days are counted from 1970.
+func (q *Queries) AddSpending(ctx context.Context, arg AddSpendingParams) error {
+	_, err := q.db.Exec(ctx, addSpending,
+		arg.OrganisationIds,
+		arg.SubjectIds,
+		arg.Days,
+		arg.Costs,
+	)
+	return err
+}
+
 const aliases = `-- name: Aliases :many
 SELECT name, model, created_by, created_at FROM gateway.aliases WHERE organisation_id = $1 ORDER BY name
 `
@@ -449,95 +475,6 @@ func (q *Queries) InsertEndpoint(ctx context.Context, arg InsertEndpointParams) 
 	return err
 }
 
-const insertUsage = `-- name: InsertUsage :exec
-WITH stored AS (
-INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, asked, path, upstream, upstream_id, status,
-  http_status, error, streamed, prompt_tokens, completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost,
-  first_token_us, duration_us)
-SELECT u.request_id, u.started_at, u.organisation_id, nullif(u.key_id, '00000000-0000-0000-0000-000000000000'),
-       nullif(u.user_id, '00000000-0000-0000-0000-000000000000'), u.model, u.asked, u.path, u.upstream, u.upstream_id, u.status,
-       u.http_status, u.error, u.streamed, u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.usage_source, nullif(u.price_id, 0),
-       u.input_price * 0.000000001, u.output_price * 0.000000001, u.cost * 0.000000001, nullif(u.first_token_us, 0), u.duration_us
-  FROM (SELECT unnest($1::uuid[]) AS request_id, unnest($2::timestamptz[]) AS started_at,
-               unnest($3::uuid[]) AS organisation_id, unnest($4::uuid[]) AS key_id, unnest($5::uuid[]) AS user_id,
-               unnest($6::text[]) AS model, unnest($7::text[]) AS asked, unnest($8::text[]) AS path, unnest($9::text[]) AS upstream,
-               unnest($10::uuid[]) AS upstream_id, unnest($11::text[]) AS status, unnest($12::int[]) AS http_status,
-               unnest($13::text[]) AS error, unnest($14::boolean[]) AS streamed, unnest($15::bigint[]) AS prompt_tokens,
-               unnest($16::bigint[]) AS completion_tokens, unnest($17::bigint[]) AS cached_tokens,
-               unnest($18::text[]) AS usage_source, unnest($19::bigint[]) AS price_id,
-               unnest($20::bigint[]) AS input_price, unnest($21::bigint[]) AS output_price, unnest($22::bigint[]) AS cost,
-               unnest($23::bigint[]) AS first_token_us, unnest($24::bigint[]) AS duration_us) u
-ON CONFLICT (request_id, started_at) DO NOTHING
-RETURNING organisation_id, key_id, user_id, (started_at AT TIME ZONE 'UTC')::date AS day, cost
-)
-INSERT INTO gateway.spending AS s (organisation_id, subject_id, day, cost)
-SELECT r.organisation_id, subject.id, r.day, sum(r.cost)
-  FROM stored r CROSS JOIN LATERAL (VALUES (r.organisation_id), (r.key_id), (r.user_id)) subject (id)
- WHERE subject.id IS NOT NULL AND r.cost > 0 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-ON CONFLICT (organisation_id, subject_id, day) DO UPDATE SET cost = s.cost + excluded.cost
-`
-
-type InsertUsageParams struct {
-	RequestIds       []uuid.UUID
-	StartedAts       []time.Time
-	OrganisationIds  []uuid.UUID
-	KeyIds           []uuid.UUID
-	UserIds          []uuid.UUID
-	Models           []string
-	Askeds           []string
-	Paths            []string
-	Upstreams        []string
-	UpstreamIds      []uuid.UUID
-	Statuses         []string
-	HttpStatuses     []int32
-	Errors           []string
-	Streameds        []bool
-	PromptTokens     []int64
-	CompletionTokens []int64
-	CachedTokens     []int64
-	UsageSources     []string
-	PriceIds         []int64
-	InputPrices      []int64
-	OutputPrices     []int64
-	Costs            []int64
-	FirstTokenUs     []int64
-	DurationUs       []int64
-}
-
-// InsertUsage stores a batch of final records; one that is there already stays.
-// What the new ones cost is added to what was spent, by rows in one order, so
-// that two replicas cannot wait for each other. Amounts come as nano-euros,
-// which are cheap to send.
-func (q *Queries) InsertUsage(ctx context.Context, arg InsertUsageParams) error {
-	_, err := q.db.Exec(ctx, insertUsage,
-		arg.RequestIds,
-		arg.StartedAts,
-		arg.OrganisationIds,
-		arg.KeyIds,
-		arg.UserIds,
-		arg.Models,
-		arg.Askeds,
-		arg.Paths,
-		arg.Upstreams,
-		arg.UpstreamIds,
-		arg.Statuses,
-		arg.HttpStatuses,
-		arg.Errors,
-		arg.Streameds,
-		arg.PromptTokens,
-		arg.CompletionTokens,
-		arg.CachedTokens,
-		arg.UsageSources,
-		arg.PriceIds,
-		arg.InputPrices,
-		arg.OutputPrices,
-		arg.Costs,
-		arg.FirstTokenUs,
-		arg.DurationUs,
-	)
-	return err
-}
-
 const leased = `-- name: Leased :many
 SELECT a.at::bigint AS at, coalesce(sum(e.amount), 0)::bigint AS amount, coalesce(sum(e.wanted), 0)::bigint AS wanted,
        coalesce((SELECT sum(s.cost) FROM gateway.spending s WHERE a.what = 'budget' AND s.organisation_id = a.organisation_id
@@ -877,6 +814,37 @@ func (q *Queries) SetFallback(ctx context.Context, arg SetFallbackParams) error 
 		arg.ChangedBy,
 	)
 	return err
+}
+
+const storedRequests = `-- name: StoredRequests :many
+SELECT request_id FROM gateway.usage_records WHERE request_id = ANY($1::uuid[]) AND started_at BETWEEN $2 AND $3
+`
+
+type StoredRequestsParams struct {
+	RequestIds []uuid.UUID
+	First      time.Time
+	Last       time.Time
+}
+
+// StoredRequests says which of these requests, begun between two times, are there.
+func (q *Queries) StoredRequests(ctx context.Context, arg StoredRequestsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, storedRequests, arg.RequestIds, arg.First, arg.Last)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var request_id uuid.UUID
+		if err := rows.Scan(&request_id); err != nil {
+			return nil, err
+		}
+		items = append(items, request_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const usageByDay = `-- name: UsageByDay :many
