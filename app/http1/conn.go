@@ -233,13 +233,18 @@ func (c *conn) answer() bool {
 		c.startWatch()
 	}
 	c.server.cfg.Handler.ServeHTTP(&c.res, r)
-	c.mu.Lock()
-	last := c.leaving || c.head.close || c.res.closes()
-	c.mu.Unlock()
+	last := c.isLast()
 	if c.body.left > 0 && !c.body.drain() {
 		last = true
 	}
 	return c.res.finish(last) && !last
+}
+
+// isLast reports whether no request may follow this one.
+func (c *conn) isLast() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leaving || c.head.close || c.res.closes()
 }
 
 // end closes the connection, after a while if its client still writes.

@@ -111,16 +111,31 @@ func (w *response) FlushError() error {
 	return w.err
 }
 
+// Finish sends the answer, which is whole, so that its client need not wait for
+// what the handler does afterwards. It is of no account once some was sent.
+func (w *response) Finish() {
+	if w.sent {
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+	w.whole(w.c.isLast())
+}
+
+// whole sends the head and all of the body.
+func (w *response) whole(last bool) {
+	if w.length < 0 {
+		w.length = w.written
+	}
+	w.sendHead(last)
+}
+
 // finish sends what is left, and reports whether the answer is whole. last says
 // that no other one follows on the connection.
 func (w *response) finish(last bool) bool {
 	w.WriteHeader(http.StatusOK)
 	switch {
 	case !w.sent:
-		if w.length < 0 {
-			w.length = w.written
-		}
-		w.sendHead(last)
+		w.whole(last)
 	case w.chunked:
 		if w.held == nil {
 			w.held, _ = buffers.Get().(*[]byte)

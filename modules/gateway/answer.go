@@ -11,6 +11,10 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
 )
 
+// finisher is a response that can be told that it is whole, and is sent before
+// the handler has cleaned up.
+type finisher interface{ Finish() }
+
 // answer relays an answer that is no stream: read whole, checked, metered, sent.
 func (x *exchange) answer(res *upstream.Answer) *openai.Error {
 	text, refused := x.readAnswer(res)
@@ -36,6 +40,9 @@ func (x *exchange) answer(res *upstream.Answer) *openai.Error {
 	x.begun = true
 	_ = x.control.SetWriteDeadline(time.Now().Add(x.service.limits.write))
 	_, _ = x.w.Write(text) // a client that has left needs no answer
+	if w, ok := x.w.(finisher); ok {
+		w.Finish()
+	}
 	return nil
 }
 

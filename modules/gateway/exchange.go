@@ -55,6 +55,7 @@ type exchange struct {
 // serve carries the request out. An error that it returns is still to be sent.
 func (x *exchange) serve() *openai.Error {
 	defer x.release()
+	defer x.tally()
 	defer x.leave()
 	way, to, refused := x.accept()
 	defer x.depart()

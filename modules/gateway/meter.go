@@ -73,8 +73,15 @@ func (x *exchange) end(status spool.Status, httpStatus int, code string) error {
 		x.to.replica.Moved(x.started.Add(r.Duration).Sub(x.service.origin))
 		x.to.replica.Finished(r.Duration, r.CompletionTokens)
 	}
-	x.service.metrics.ended(r, x.kind, x.overhead())
 	return nil
+}
+
+// tally counts the request once it has ended. Nothing waits for it: the answer
+// is on its way.
+func (x *exchange) tally() {
+	if x.ended {
+		x.service.metrics.ended(&x.record, x.kind, x.overhead())
+	}
 }
 
 // overhead returns what of the request's time was ours: all of an answer's but

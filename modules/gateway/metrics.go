@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -15,8 +16,9 @@ import (
 type metrics struct {
 	requests   *prometheus.CounterVec // path, status, code
 	refusals   *prometheus.CounterVec // code
-	tokens     *prometheus.CounterVec // direction
-	duration   *prometheus.HistogramVec
+	prompt     prometheus.Counter     // tokens
+	completion prometheus.Counter
+	answers    map[string]answers // by path
 	firstToken prometheus.Histogram
 	inFlight   prometheus.Gauge
 	retries    prometheus.Counter
@@ -28,7 +30,20 @@ type metrics struct {
 	genAI      *genAI
 }
 
+// answers are the figures of a path that most requests need, found once.
+type answers struct {
+	good     prometheus.Counter // of requests
+	duration prometheus.Observer
+}
+
 func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
+	tokens := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "inventiv_gateway_tokens_total", Help: "Tokens metered.",
+	}, []string{"direction"})
+	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "inventiv_gateway_request_duration_seconds", Help: "From the head of a request to its final record.",
+		Buckets: prometheus.ExponentialBuckets(0.005, 2.5, 13),
+	}, []string{"path"})
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inventiv_gateway_requests_total", Help: "Requests that were accepted and have ended.",
@@ -36,13 +51,6 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "inventiv_gateway_errors_total", Help: "Error answers to callers whose key was good.",
 		}, []string{"code"}),
-		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "inventiv_gateway_tokens_total", Help: "Tokens metered.",
-		}, []string{"direction"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "inventiv_gateway_request_duration_seconds", Help: "From the head of a request to its final record.",
-			Buckets: prometheus.ExponentialBuckets(0.005, 2.5, 13),
-		}, []string{"path"}),
 		firstToken: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "inventiv_gateway_time_to_first_token_seconds", Help: "From the head of a streamed request to its first token.",
 			Buckets: prometheus.ExponentialBuckets(0.005, 2, 13),
@@ -67,14 +75,18 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 			Help:    "What of a request's time was not the server's: of an answer until its end, of a stream until its first token.",
 			Buckets: prometheus.ExponentialBuckets(20e-6, 2, 16),
 		}),
-		genAI: newGenAI(),
+		genAI:  newGenAI(),
+		prompt: tokens.WithLabelValues("prompt"), completion: tokens.WithLabelValues("completion"), answers: map[string]answers{},
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inventiv_gateway_retries_total", Help: "Requests that were sent to a second server.",
 		}),
 	}
+	for path := range surfaces {
+		m.answers[path] = answers{good: m.requests.WithLabelValues(path, strconv.Itoa(http.StatusOK), ""), duration: duration.WithLabelValues(path)}
+	}
 	if registerer != nil {
 		registerer.MustRegister(m.ejections, m.fallbacks, m.wakes, newStandings(s))
-		registerer.MustRegister(m.requests, m.refusals, m.tokens, m.duration, m.firstToken, m.inFlight, m.retries, m.setAside, m.overhead, m.genAI,
+		registerer.MustRegister(m.requests, m.refusals, tokens, duration, m.firstToken, m.inFlight, m.retries, m.setAside, m.overhead, m.genAI,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "inventiv_gateway_spool_bytes", Help: "Bytes in the usage spool that are not stored yet.",
 			}, func() float64 { waiting, _ := s.spool.Depth(); return float64(waiting) }),
@@ -96,10 +108,15 @@ func (m *metrics) refused(code string) { m.refusals.WithLabelValues(code).Inc() 
 // ended counts an exchange by its final record. overhead is what of its time was
 // ours; negative if it never got so far.
 func (m *metrics) ended(r *spool.Record, kind openai.Kind, overhead time.Duration) {
-	m.requests.WithLabelValues(r.Path, strconv.Itoa(r.HTTPStatus), r.Error).Inc()
-	m.tokens.WithLabelValues("prompt").Add(float64(r.PromptTokens))
-	m.tokens.WithLabelValues("completion").Add(float64(r.CompletionTokens))
-	m.duration.WithLabelValues(r.Path).Observe(r.Duration.Seconds())
+	of := m.answers[r.Path]
+	if r.HTTPStatus == http.StatusOK && r.Error == "" {
+		of.good.Inc()
+	} else {
+		m.requests.WithLabelValues(r.Path, strconv.Itoa(r.HTTPStatus), r.Error).Inc()
+	}
+	m.prompt.Add(float64(r.PromptTokens))
+	m.completion.Add(float64(r.CompletionTokens))
+	of.duration.Observe(r.Duration.Seconds())
 	if r.Streamed && r.FirstToken > 0 {
 		m.firstToken.Observe(r.FirstToken.Seconds())
 	}
