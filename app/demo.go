@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
+	"github.com/inventiv-it-for-ai/inventiv/db"
 	"github.com/inventiv-it-for-ai/inventiv/modules/agent/wire"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
@@ -70,7 +71,24 @@ func forgetDemo(dataDir string) error {
 
 func (a *App) demoFile(name string) string { return filepath.Join(a.cfg.DataDir, name) }
 
+// prepareDemo makes what the demo shows, again from its beginning when the
+// database is lost meanwhile: all of it may be there already.
 func (a *App) prepareDemo(ctx context.Context, out io.Writer) error {
+	for until := time.Now().Add(a.cfg.DatabaseWait); ; {
+		err := a.makeDemo(ctx, out)
+		if !db.IsLost(err) || time.Now().After(until) {
+			return err
+		}
+		a.log.WarnContext(ctx, "the database was lost while the demo was prepared", "err", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (a *App) makeDemo(ctx context.Context, out io.Writer) error {
 	if ours, err := a.auth.IsDemo(ctx); err != nil || !ours {
 		if err != nil {
 			return fmt.Errorf("look whose database this is: %w", err)
@@ -156,8 +174,11 @@ func (a *App) demoKeys(ctx context.Context, actor auth.Actor, d *demo) error {
 		scope auth.Scopes
 		text  *string
 	}{{"demo", auth.ScopeInference, &d.APIKey}, {"demo admin", auth.ScopeAdmin, &d.AdminKey}} {
-		if p, err := a.auth.Keys.Check(ctx, *k.text); err == nil && p.Organisation == actor.Organisation {
+		switch p, err := a.auth.Keys.Check(ctx, *k.text); {
+		case err == nil && p.Organisation == actor.Organisation:
 			continue
+		case fault.Is(err, fault.Unavailable): // it may be good
+			return err //nolint:wrapcheck // wrapped by the caller
 		}
 		_, text, err := a.auth.CreateKey(ctx, actor, k.name, k.scope, time.Time{})
 		if err != nil {

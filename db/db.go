@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"strings"
 	"syscall"
 	"time"
 
@@ -159,6 +161,17 @@ func Ready(ctx context.Context, pool *pgxpool.Pool) error {
 // rolled back and because it holds a connection and locks.
 func InTx(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, pool, fn) //nolint:wrapcheck // fn's error is the caller's own
+}
+
+// IsLost reports whether err says that the connection to the server has ended, or
+// could not be made, which may be over soon.
+func IsLost(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return strings.HasPrefix(pg.Code, "57P") // it is stopped, has crashed, or is starting
+	}
+	_, unreached := errors.AsType[*pgconn.ConnectError](err)
+	_, network := errors.AsType[net.Error](err)
+	return unreached || (network || pgconn.SafeToRetry(err) || starting(err)) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // IsUnique reports whether err is a violation of the unique constraint or index
