@@ -40,7 +40,7 @@ func periodOf(code string, now time.Time) period {
 }
 
 // shownRecords is how many of the latest requests the page lists.
-const shownRecords = 15
+const shownRecords = 5
 
 // shownCharges is how many charges it lists, the dearest ones.
 const shownCharges = 15
