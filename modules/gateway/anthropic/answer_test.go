@@ -183,7 +183,8 @@ func TestError_endsAStreamOnce(t *testing.T) {
 	if _, err := m.Events([]byte(chunk(`{"content":"hi"}`, "null"))); err != nil {
 		t.Fatal(err)
 	}
-	if got := short(t, m.Error(&openai.Error{Status: 503, Message: "x"})); got != "error:overloaded_error" {
+	want := "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Why. (gateway_busy)\"}}\n\n"
+	if got := string(m.Error(&openai.Error{Status: 503, Code: "gateway_busy", Message: "Why."})); got != want {
 		t.Errorf("got %s", got)
 	}
 	if got := m.Error(&openai.Error{Status: 502}); len(got) > 0 {

@@ -46,15 +46,20 @@ func errorType(status int) string {
 	return "api_error"
 }
 
-// WriteError answers a request with an error in Anthropic's shape and with its
-// status. The headers are those of openai.Error.Write and request-id.
-func WriteError(w http.ResponseWriter, e *openai.Error, requestID string) {
-	code := Status(e.Status)
+// problemOf returns an error in Anthropic's words, which have no place for a code:
+// it stands at the end of the message.
+func problemOf(e *openai.Error) problem {
 	message := e.Message
 	if e.Code != "" {
 		message += " (" + e.Code + ")"
 	}
-	body := chat.Encode(failure{Type: "error", Error: problem{errorType(code), message}, RequestID: requestID})
+	return problem{errorType(Status(e.Status)), message}
+}
+
+// WriteError answers a request with an error in Anthropic's shape and with its
+// status. The headers are those of openai.Error.Write and request-id.
+func WriteError(w http.ResponseWriter, e *openai.Error, requestID string) {
+	body := chat.Encode(failure{Type: "error", Error: problemOf(e), RequestID: requestID})
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -64,7 +69,7 @@ func WriteError(w http.ResponseWriter, e *openai.Error, requestID string) {
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
-	w.WriteHeader(code)
+	w.WriteHeader(Status(e.Status))
 	_, _ = w.Write(body) // a client that has left needs no answer
 }
 

@@ -49,8 +49,8 @@ func (m *Messages) Events(engine []byte) ([]byte, error) {
 		if err != nil {
 			return s.out, err //nolint:wrapcheck // says enough
 		}
-		if text := c.Message(); text != "" {
-			s.fail("api_error", text)
+		if e := c.Failure(); e != nil {
+			s.fail(e)
 			continue
 		}
 		if !s.begun {
@@ -74,14 +74,14 @@ func (m *Messages) Error(e *openai.Error) []byte {
 	s := &m.stream
 	s.out = s.out[:0]
 	if !s.failed {
-		s.fail(errorType(Status(e.Status)), e.Message)
+		s.fail(e)
 	}
 	return s.out
 }
 
-func (s *stream) fail(kind, message string) {
+func (s *stream) fail(e *openai.Error) {
 	s.failed = true
-	s.event("error", failure{Type: "error", Error: problem{kind, message}})
+	s.event("error", failure{Type: "error", Error: problemOf(e)})
 }
 
 func (s *stream) event(name string, v any) { s.out = chat.AppendEvent(s.out, name, v) }

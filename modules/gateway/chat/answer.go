@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
+	"net/http"
+
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
 // Answer is a whole chat completion, and also a chunk of one that is streamed.
@@ -102,22 +105,28 @@ func ParseChunk(raw []byte) (*Answer, error) {
 	return &a, nil
 }
 
-// Message returns the text of a chunk's error; "" if it carries none.
-func (a *Answer) Message() string {
+// Failure returns a chunk's error, nil if it carries none. Engines write an object
+// or a text.
+func (a *Answer) Failure() *openai.Error {
 	if Null(a.Error) {
-		return ""
+		return nil
 	}
-	var e struct {
-		Message string `json:"message"`
+	e := &openai.Error{Status: http.StatusBadGateway, Type: openai.ServerError, Code: "upstream_error"}
+	var said struct {
+		Message string          `json:"message"`
+		Code    json.RawMessage `json:"code"` // of some engines, a number
 	}
-	if json.Unmarshal(a.Error, &e) == nil && e.Message != "" {
-		return e.Message
+	if json.Unmarshal(a.Error, &said) != nil {
+		_ = json.Unmarshal(a.Error, &said.Message) // neither: no message
 	}
-	var text string
-	if json.Unmarshal(a.Error, &text) == nil && text != "" {
-		return text
+	if e.Message = said.Message; e.Message == "" {
+		e.Message = "The model's server failed in the middle of its answer."
 	}
-	return "The model's server failed in the middle of its answer."
+	var code string
+	if json.Unmarshal(said.Code, &code) == nil && code != "" {
+		e.Code = code
+	}
+	return e
 }
 
 // Payloads returns the data of events, one after the other.

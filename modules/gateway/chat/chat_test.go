@@ -55,3 +55,27 @@ func TestUsage_believesNoMoreCachedThanSent(t *testing.T) {
 		t.Error("no usage has some")
 	}
 }
+
+func TestFailure_asEnginesWriteIt(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`{"message":"x","type":"InternalServerError","code":500}`: "upstream_error: x",
+		`{"message":"x","code":"out_of_memory"}`:                  "out_of_memory: x",
+		`"x"`:                                                     "upstream_error: x",
+		`{}`:                                                      "upstream_error: The model's server failed in the middle of its answer.",
+		`7`:                                                       "upstream_error: The model's server failed in the middle of its answer.",
+	} {
+		a, err := chat.ParseChunk([]byte(`{"error":` + in + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Failure(); got == nil || got.Error() != want || got.Status != 502 {
+			t.Errorf("%s: %v, want %s", in, got, want)
+		}
+	}
+	for _, in := range []string{`{}`, `{"error":null}`} {
+		if a, err := chat.ParseChunk([]byte(in)); err != nil || a.Failure() != nil {
+			t.Errorf("%s: %v, %v", in, a.Failure(), err)
+		}
+	}
+}

@@ -97,23 +97,24 @@ func (r *Responses) Events(engine []byte) ([]byte, error) {
 	return r.out, nil
 }
 
-// Error returns the event that ends the stream with an error, once. Clients know
-// a few codes alone, so the error's own is part of the message.
+// Error returns the event that ends the stream with an error, once.
 func (r *Responses) Error(e *openai.Error) []byte {
 	r.out = r.out[:0]
 	r.begin(&chat.Answer{Created: time.Now().Unix(), Model: r.asked.Model}) // readers want a beginning, even of what never was
-	r.fail(e.Message + " (" + e.Code + ")")
+	r.fail(e)
 	return r.out
 }
 
-func (r *Responses) fail(message string) {
+// fail ends the response. Clients know a few codes alone, so the error's own is
+// part of the message.
+func (r *Responses) fail(e *openai.Error) {
 	if r.failed {
 		return
 	}
 	r.failed = true
 	r.close("error")
 	broken := r.response("failed")
-	broken.Error = &failure{"server_error", message}
+	broken.Error = &failure{"server_error", e.Message + " (" + e.Code + ")"}
 	r.tell(event{Type: "response.failed", Response: broken})
 }
 
@@ -129,8 +130,8 @@ func (r *Responses) begin(c *chat.Answer) {
 
 func (r *Responses) chunk(c *chat.Answer) error {
 	r.begin(c)
-	if text := c.Message(); text != "" {
-		r.fail(text)
+	if e := c.Failure(); e != nil {
+		r.fail(e)
 		return nil
 	}
 	if c.Usage != nil {
