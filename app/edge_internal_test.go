@@ -308,7 +308,8 @@ func TestEdge_B01_B05_keys(t *testing.T) {
 		"B02 NUL":         {bearer(good[:20] + "\x00" + good[21:]), 400, ""}, // no header field may hold it
 		"B02 cut":         {bearer(good[:60]), 401, "malformed_api_key"},
 		"B03 unknown":     {bearer(nobodysKey()), 401, "invalid_api_key"},
-		"B04 two":         {bearer(good) + "X-API-Key: " + good + "\r\n", 400, "ambiguous_credentials"},
+		"B04 two":         {bearer(good) + "X-API-Key: " + admin + "\r\n", 400, "ambiguous_credentials"},
+		"one in both":     {bearer(good) + "X-API-Key: " + good + "\r\n", 200, ""},
 		"B04 one twice":   {bearer(good) + bearer(good), 400, "ambiguous_credentials"},
 		"B05 expired":     {bearer(expiredText), 401, "key_expired"},
 		"B05 revoked":     {bearer(revokedText), 401, "key_revoked"},

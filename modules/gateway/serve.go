@@ -130,25 +130,32 @@ func checkPath(r *http.Request) *openai.Error {
 	return nil
 }
 
-// credentials returns the API key, of which there must be exactly one.
+// credentials returns the API key, of which there must be exactly one. SDKs that
+// find it in two settings send it in both headers: that is one still.
 func credentials(h http.Header) (string, *openai.Error) {
 	bearers, plain := h["Authorization"], h["X-Api-Key"]
-	switch {
-	case len(bearers)+len(plain) > 1:
-		return "", &openai.Error{
-			Status: http.StatusBadRequest, Type: openai.InvalidRequest, Code: "ambiguous_credentials",
-			Message: "There is more than one credential. Send the key once, as Authorization or as X-API-Key.",
-		}
-	case len(plain) == 1:
-		return plain[0], nil
-	case len(bearers) == 0:
+	if len(bearers)+len(plain) == 0 {
 		return "", &openai.Error{
 			Status: http.StatusUnauthorized, Type: openai.Authentication, Code: "missing_api_key",
 			Message: "There is no API key. Send `Authorization: Bearer sk-inv-…`.",
 		}
 	}
-	scheme, token, ok := strings.Cut(bearers[0], " ")
-	if !ok || !strings.EqualFold(scheme, "bearer") {
+	if len(bearers) == 0 && len(plain) == 1 {
+		return plain[0], nil
+	}
+	var scheme, token string
+	ok := false
+	if len(bearers) == 1 {
+		scheme, token, ok = strings.Cut(bearers[0], " ")
+		ok = ok && strings.EqualFold(scheme, "bearer")
+	}
+	switch {
+	case len(bearers) != 1 || len(plain) > 1 || len(plain) == 1 && (!ok || plain[0] != token):
+		return "", &openai.Error{
+			Status: http.StatusBadRequest, Type: openai.InvalidRequest, Code: "ambiguous_credentials",
+			Message: "There is more than one credential. Send one key, as Authorization or as X-API-Key.",
+		}
+	case !ok:
 		return "", &openai.Error{
 			Status: http.StatusUnauthorized, Type: openai.Authentication, Code: "malformed_api_key",
 			Message: "The Authorization header is not `Bearer` and an API key. Send `Authorization: Bearer sk-inv-…`.",

@@ -43,7 +43,9 @@ func TestB01toB05_credentials(t *testing.T) {
 		{"B02 basic", http.Header{"Authorization": {"Basic abc"}}, 401, "malformed_api_key", 0},
 		{"B02 no scheme", http.Header{"Authorization": {goodKey}}, 401, "malformed_api_key", 0},
 		{"B03 unknown", http.Header{"Authorization": {"Bearer sk-inv-unknown"}}, 401, "invalid_api_key", 1},
-		{"B04 two headers", http.Header{"Authorization": {"Bearer " + goodKey}, "X-Api-Key": {goodKey}}, 400, "ambiguous_credentials", 0},
+		{"B04 two keys", http.Header{"Authorization": {"Bearer " + goodKey}, "X-Api-Key": {adminKey}}, 400, "ambiguous_credentials", 0},
+		{"B04 a key and something else", http.Header{"Authorization": {"Basic abc"}, "X-Api-Key": {goodKey}}, 400, "ambiguous_credentials", 0},
+		{"B04 a header twice", http.Header{"X-Api-Key": {goodKey, goodKey}}, 400, "ambiguous_credentials", 0},
 		{"B04 twice", http.Header{"Authorization": {"Bearer " + goodKey, "Bearer " + goodKey}}, 400, "ambiguous_credentials", 0},
 		{"B05 disabled", http.Header{"Authorization": {"Bearer sk-inv-suspended"}}, 403, "key_disabled", 1},
 		{"no scope", http.Header{"X-Api-Key": {adminKey}}, 403, "scope_missing", 1},
@@ -67,10 +69,15 @@ func TestB01toB05_credentials(t *testing.T) {
 	if res := b.send(t, req); res.StatusCode != http.StatusServiceUnavailable || code(t, res) != "auth_unavailable" || res.Header.Get("Retry-After") == "" {
 		t.Errorf("database away, unknown key: %d %v", res.StatusCode, res.Header)
 	}
-	req = b.request(t, "/v1/chat/completions", chatBody(""))
-	req.Header = http.Header{"X-Api-Key": {goodKey}, "Content-Type": {"application/json; charset=utf-8"}}
-	if res := b.send(t, req); res.StatusCode != http.StatusOK {
-		t.Errorf("known key in X-API-Key: %d", res.StatusCode)
+	for name, header := range map[string]http.Header{
+		"in X-API-Key":               {"X-Api-Key": {goodKey}, "Content-Type": {"application/json; charset=utf-8"}},
+		"in both, as some SDKs send": {"X-Api-Key": {goodKey}, "Authorization": {"Bearer " + goodKey}, "Content-Type": {"application/json"}},
+	} {
+		req = b.request(t, "/v1/chat/completions", chatBody(""))
+		req.Header = header
+		if res := b.send(t, req); res.StatusCode != http.StatusOK {
+			t.Errorf("known key %s: %d", name, res.StatusCode)
+		}
 	}
 }
 
