@@ -141,30 +141,46 @@ func TestB08_manyEmptyPieces(t *testing.T) {
 	}
 }
 
-// An answer in OpenAI's newer API is repeated at its end: what is kept for that
-// counts, as what is kept of the request does.
+// An answer in OpenAI's newer API is repeated at its end; in Anthropic's a tool
+// call waits for the one before it. What is kept for that counts, as what is kept
+// of the request does.
 func TestB08_keptOfAStream(t *testing.T) {
 	t.Parallel()
-	piece := `data: {"id":"c","created":1,"model":"some/model","choices":[{"index":0,"delta":{"content":"` + strings.Repeat("x", 20<<10) + `"}}]}` + "\n\n"
-	stream := strings.Repeat(piece, 10) + "data: [DONE]\n\n"
-	b := newBed(t, dbtest.New(t), answering(t, 200, "text/event-stream", stream))
-	ask := func(more string) string {
-		res := b.ask(t, "/v1/responses", `{"model":"some/model","stream":true,"input":"x"`+more+`}`)
-		text, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
+	chunk := func(delta string) string {
+		return `data: {"id":"c","created":1,"model":"some/model","choices":[{"index":0,"delta":` + delta + `}]}` + "\n\n"
 	}
-	if got := ask(""); !strings.Contains(got, "response.completed") {
-		t.Errorf("with room: %.300s", got)
+	long := strings.Repeat("x", 20<<10)
+	for path, c := range map[string]struct{ body, stream, whole string }{
+		"/v1/responses": {`"input":"x"`, strings.Repeat(chunk(`{"content":"`+long+`"}`), 10), "response.completed"},
+		"/v1/messages": {
+			`"max_tokens":9,"messages":[{"role":"user","content":"x"}]`,
+			chunk(`{"content":"begun"}`) + chunk(`{"tool_calls":[{"index":0,"id":"a","function":{"name":"f"}},{"index":1,"id":"b","function":{"name":"f"}}]}`) +
+				strings.Repeat(chunk(`{"tool_calls":[{"index":1,"function":{"arguments":"`+long+`"}}]}`), 10),
+			"message_stop",
+		},
+	} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t, dbtest.New(t), answering(t, 200, "text/event-stream", c.stream+"data: [DONE]\n\n"))
+			ask := func() string {
+				res := b.ask(t, path, `{"model":"some/model","stream":true,`+c.body+`}`)
+				text, err := io.ReadAll(res.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(text)
+			}
+			if got := ask(); !strings.Contains(got, c.whole) {
+				t.Errorf("with room: %.300s", got)
+			}
+			eventually(t, 5*time.Second, "no bytes are held", func() bool { return b.held.Load() == 0 })
+			b.held.Add(b.limits.held - 200<<10)
+			if got := ask(); strings.Contains(got, c.whole) || !strings.Contains(got, "gateway_busy") {
+				t.Errorf("without room: %.300s", got)
+			}
+			eventually(t, 5*time.Second, "no bytes are held", func() bool { return b.held.Load() == b.limits.held-200<<10 })
+		})
 	}
-	eventually(t, 5*time.Second, "no bytes are held", func() bool { return b.held.Load() == 0 })
-	b.held.Add(b.limits.held - 200<<10)
-	if got := ask(""); strings.Contains(got, "response.completed") || !strings.Contains(got, "response.failed") || !strings.Contains(got, "gateway_busy") {
-		t.Errorf("without room: %.300s", got)
-	}
-	eventually(t, 5*time.Second, "no bytes are held", func() bool { return b.held.Load() == b.limits.held-200<<10 })
 }
 
 type endless struct{}

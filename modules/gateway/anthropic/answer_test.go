@@ -151,7 +151,7 @@ func TestEvents_tellAStory(t *testing.T) {
 	}
 	for name, in := range map[string]string{
 		"nothing": done, "no chunk": `data: {"choices":1}` + "\n\n", "arguments of no call": chunk(call("0", "", `"arguments":"{}"`), "null"),
-		"arguments of a call before": chunk(call("0", `,"id":"a"`, `"name":"f"`), "null") + chunk(call("1", `,"id":"b"`, `"name":"f"`), "null") + chunk(call("0", "", `"arguments":"{}"`), "null"),
+		"arguments of a call that is whole": chunk(call("0", `,"id":"a"`, `"name":"f","arguments":"{}"`), "null") + chunk(call("1", `,"id":"b"`, `"name":"f"`), "null") + chunk(call("0", "", `"arguments":"{}"`), "null"),
 	} {
 		if got, err := new(anthropic.Messages).Events([]byte(in)); err == nil || strings.Contains(string(got), "message_stop") {
 			t.Errorf("%s: %s, %v", name, got, err)

@@ -7,26 +7,29 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
-// pingEvery is after how many pieces of reasoning that is not shown the client
+// pingEvery is after how many pieces that are not shown, or not yet, the client
 // is told that the model is at work.
 const pingEvery = 32
 
-// errMixed is returned for a stream whose pieces cannot be put in order.
-var errMixed = errors.New("the pieces of tool calls are out of order")
+// What makes a stream one that cannot be translated.
+var (
+	errMixed   = errors.New("a piece of a tool call belongs to none")
+	errTooLong = errors.New("too much waits for the end of a tool call")
+)
 
 // stream is the state of an answer in the making.
 type stream struct {
-	out     []byte
-	begun   bool
-	failed  bool
-	open    string // type of the block that is open; "" for none
-	index   int    // of the block that is open, or comes next
-	call    int    // of the tool call whose block is open
-	callID  string // its id, as the engine says
-	calls   bool   // there was a tool call
-	unshown int
-	ending  ending
-	usage   usage
+	out      []byte
+	begun    bool
+	failed   bool
+	tellings []*telling // the first one is open
+	index    int        // of it, or of the block that comes next
+	waiting  int        // bytes of the others
+	calls    chat.Calls
+	called   bool // there was a tool call
+	unshown  int
+	ending   ending
+	usage    usage
 }
 
 // Events returns events of a stream of chunks as those of a message. With an
@@ -100,7 +103,7 @@ func (m *Messages) chunk(c *chat.Answer) error {
 			return err
 		}
 		if choice.FinishReason != "" {
-			s.ending = ended(choice, s.calls)
+			s.ending = ended(choice, s.called)
 		}
 	}
 	return nil
@@ -110,60 +113,32 @@ func (m *Messages) said(d *chat.Said) error {
 	s := &m.stream
 	if thought := d.Reasoning(); thought != "" {
 		if m.thinks {
-			s.in("thinking", thinkingBlock{Type: "thinking"})
-			s.delta(delta{Type: "thinking_delta", Thinking: thought})
-		} else if s.unshown++; s.unshown%pingEvery == 0 {
-			s.event("ping", ping{"ping"})
+			s.say(s.in("thinking", thinkingBlock{Type: "thinking"}), thought)
+		} else {
+			s.unsaid()
 		}
 	}
 	if text := d.Content + d.Refusal; text != "" {
-		s.in("text", textBlock{Type: "text"})
-		s.delta(delta{Type: "text_delta", Text: text})
+		s.say(s.in("text", textBlock{Type: "text"}), text)
 	}
-	for _, c := range d.ToolCalls {
-		if c.Function.Name != "" && (s.open != "tool_use" || c.Index != s.call || c.ID != "" && c.ID != s.callID) {
-			s.close()
-			s.in("tool_use", toolUseBlock{Type: "tool_use", ID: m.useID(c.ID, s.index), Name: c.Function.Name, Input: input("")})
-			s.call, s.callID, s.calls = c.Index, c.ID, true
+	for i := range d.ToolCalls {
+		if err := m.piece(&d.ToolCalls[i]); err != nil {
+			return err
 		}
-		if s.open != "tool_use" || c.Index != s.call {
-			return errMixed
-		}
-		if c.Function.Arguments != "" {
-			s.delta(delta{Type: "input_json_delta", JSON: c.Function.Arguments})
-		}
+	}
+	if s.waiting+blockBytes*s.calls.Len() > maxWaiting {
+		return errTooLong
 	}
 	return nil
 }
 
-// in sees to it that a block of a type is open.
-func (s *stream) in(kind string, begin any) {
-	if s.open == kind {
-		return
-	}
-	s.close()
-	s.open = kind
-	s.event("content_block_start", blockStart{"content_block_start", s.index, begin})
-}
-
-func (s *stream) delta(d delta) {
-	s.event("content_block_delta", blockDelta{"content_block_delta", s.index, d})
-}
-
-func (s *stream) close() {
-	if s.open == "" {
-		return
-	}
-	s.event("content_block_stop", blockStop{"content_block_stop", s.index})
-	s.open = ""
-	s.index++
-}
-
 // finish ends the message as a whole one.
 func (s *stream) finish() {
-	s.close()
+	for len(s.tellings) > 0 {
+		s.close()
+	}
 	if s.ending.StopReason == "" { // the engine does not say
-		s.ending = ended(&chat.AnswerChoice{}, s.calls)
+		s.ending = ended(&chat.AnswerChoice{}, s.called)
 	}
 	s.event("message_delta", messageDelta{"message_delta", s.ending, s.usage})
 	s.event("message_stop", messageStop{"message_stop"})

@@ -197,3 +197,6 @@ func NoMedia(param string) *openai.Error {
 
 // Null reports whether a value is left out or null.
 func Null(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
+
+// Blank reports whether a text is nothing but white space.
+func Blank(text string) bool { return strings.TrimSpace(text) == "" }

@@ -167,9 +167,13 @@ func (r *Responses) Answer(engine []byte) ([]byte, error) {
 	r.quiet = true // the same, without telling how it came about
 	r.begin(a)
 	r.usage, r.finish = a.Usage, a.Choices[0].FinishReason
-	if err := r.said(&a.Choices[0].Message); err != nil {
+	said := &a.Choices[0].Message
+	for i := range said.ToolCalls {
+		said.ToolCalls[i].Index = i // only a stream's pieces are numbered
+	}
+	if err := r.said(said); err != nil {
 		return nil, err
 	}
-	r.close(r.finish)
+	r.endAll(r.finish)
 	return chat.Encode(r.ended()), nil
 }

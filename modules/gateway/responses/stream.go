@@ -2,7 +2,6 @@ package responses
 
 import (
 	"errors"
-	"strconv"
 	"time"
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/chat"
@@ -15,7 +14,7 @@ const maxOutput = 16 << 20
 
 // What makes a stream one that cannot be translated.
 var (
-	errMixed   = errors.New("the pieces of tool calls are out of order")
+	errMixed   = errors.New("a piece of a tool call belongs to none")
 	errTooLong = errors.New("the answer is too long")
 )
 
@@ -32,14 +31,10 @@ type stream struct {
 	usage   *chat.Usage
 	finish  string
 
-	items []item // that are whole
-	open  string // part type, or function_call, of the item that is open; "" for none
-	item  item
-	text  []byte // of the part, or the arguments, that are open
-	kept  int    // bytes of all items
-
-	call   int    // index of the call that is open
-	callID string // its id, as the engine says
+	items   []item // by output index
+	running []*running
+	kept    int // bytes of all items, about
+	calls   chat.Calls
 }
 
 // event is one event of a stream; which fields it has depends on its type.
@@ -81,7 +76,7 @@ func (r *Responses) Events(engine []byte) ([]byte, error) {
 			if !r.begun {
 				return r.out, chat.ErrNoAnswer
 			}
-			r.close(r.finish)
+			r.endAll(r.finish)
 			whole := r.ended()
 			r.tell(event{Type: "response." + whole.Status, Response: whole})
 			continue
@@ -112,7 +107,7 @@ func (r *Responses) fail(e *openai.Error) {
 		return
 	}
 	r.failed = true
-	r.close("error")
+	r.endAll("error")
 	broken := r.response("failed")
 	broken.Error = &failure{"server_error", e.Message + " (" + e.Code + ")"}
 	r.tell(event{Type: "response.failed", Response: broken})
@@ -155,126 +150,17 @@ func (r *Responses) chunk(c *chat.Answer) error {
 // said takes up a piece of the answer.
 func (r *Responses) said(d *chat.Said) error {
 	for _, p := range [...]struct{ kind, text string }{{reasoningText, d.Reasoning()}, {outputText, d.Content}, {refusal, d.Refusal}} {
-		if p.text == "" {
-			continue
-		}
-		r.in(p.kind)
-		if err := r.more(p.text); err != nil {
-			return err
+		if p.text != "" {
+			r.more(r.part(p.kind), p.text)
 		}
 	}
 	for i := range d.ToolCalls {
-		c := &d.ToolCalls[i]
-		if c.Function.Name != "" && (r.open != functionCall || c.Index != r.call || c.ID != "" && c.ID != r.callID) {
-			r.close("")
-			r.begins(functionCall, item{Type: functionCall, CallID: r.nameCall(c.ID), Name: c.Function.Name, Arguments: new(string)})
-			r.call, r.callID = c.Index, c.ID
-		}
-		if r.open != functionCall || c.Index != r.call {
-			return errMixed
-		}
-		if c.Function.Arguments == "" {
-			continue
-		}
-		if err := r.more(c.Function.Arguments); err != nil {
+		if err := r.piece(&d.ToolCalls[i]); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// nameCall returns the id of the call that begins: the engine's, or one of ours
-// where it gives none, for the output must name it.
-func (r *Responses) nameCall(engines string) string {
-	if engines != "" {
-		return engines
-	}
-	return "call_" + r.ID + "_" + strconv.Itoa(len(r.items))
-}
-
-const functionCall = "function_call"
-
-// in sees to it that a part of a kind is open. A message has a part of its own
-// for a refusal; nothing else has two.
-func (r *Responses) in(kind string) {
-	if r.open == kind {
-		return
-	}
-	r.close("")
-	begun := item{Type: "message", Role: "assistant", Content: &[]part{}}
-	if kind == reasoningText {
-		begun = item{Type: "reasoning", Summary: &[]part{}, Content: &[]part{}}
-	}
-	r.begins(kind, begun)
-	p := newPart(kind, "")
-	r.tellPart(event{Type: "response.content_part.added", Part: &p})
-}
-
-// begins opens an item.
-func (r *Responses) begins(kind string, begun item) {
-	prefix := map[string]string{functionCall: "fc_", reasoningText: "rs_"}[kind]
-	if prefix == "" {
-		prefix = "msg_"
-	}
-	begun.ID, begun.Status = prefix+r.ID+"_"+strconv.Itoa(len(r.items)), "in_progress"
-	r.open, r.item, r.text = kind, begun, r.text[:0]
-	index := len(r.items)
-	r.tell(event{Type: "response.output_item.added", OutputIndex: &index, Item: &begun})
-}
-
-// more adds to what is open.
-func (r *Responses) more(text string) error {
-	if r.kept += len(text); r.kept > maxOutput {
+	if r.kept > maxOutput {
 		return errTooLong
 	}
-	r.text = append(r.text, text...)
-	if r.open == functionCall {
-		r.tellItem(event{Type: "response.function_call_arguments.delta", Delta: text})
-		return nil
-	}
-	e := event{Type: "response." + r.open + ".delta", Delta: text}
-	if r.open == outputText {
-		e.Logprobs = &[]any{}
-	}
-	r.tellPart(e)
 	return nil
-}
-
-// close ends the item that is open; why is the answer's finish reason if it was
-// the last one.
-func (r *Responses) close(why string) {
-	if r.open == "" {
-		return
-	}
-	text := string(r.text)
-	if r.open == functionCall {
-		r.item.Arguments = &text
-		r.tellItem(event{Type: "response.function_call_arguments.done", Name: r.item.Name, Arguments: &text})
-	} else {
-		p := newPart(r.open, text)
-		r.item.Content = &[]part{p}
-		r.tellPart(event{Type: "response." + r.open + ".done", Text: p.Text, Refusal: p.Refusal, Logprobs: p.Logprobs})
-		r.tellPart(event{Type: "response.content_part.done", Part: &p})
-	}
-	r.item.Status = "completed"
-	if why == "length" || why == "content_filter" || why == "error" {
-		r.item.Status = "incomplete"
-	}
-	whole, index := r.item, len(r.items)
-	r.tell(event{Type: "response.output_item.done", OutputIndex: &index, Item: &whole})
-	r.items = append(r.items, whole)
-	r.open = ""
-}
-
-// tellItem tells an event of the item that is open.
-func (r *Responses) tellItem(e event) {
-	index := len(r.items)
-	e.ItemID, e.OutputIndex = r.item.ID, &index
-	r.tell(e)
-}
-
-// tellPart tells an event of its only part.
-func (r *Responses) tellPart(e event) {
-	e.ContentIndex = new(int)
-	r.tellItem(e)
 }

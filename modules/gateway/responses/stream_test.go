@@ -94,6 +94,7 @@ func short(t *testing.T, events []byte) string {
 func TestEvents_tellAStory(t *testing.T) {
 	t.Parallel()
 	const begin = "created: in_progress: "
+	const added = "output_item.added:function_call "
 	const text = "output_item.added:message content_part.added: output_text.delta:hi output_text.done:hi content_part.done: "
 	for name, tt := range map[string]struct{ in, want string }{
 		"text":    {chunk(`{"role":"assistant","content":""}`, "null") + chunk(`{"content":"hi"}`, "null") + chunk(`{}`, `"stop"`) + counts + done, begin + text + "output_item.done:message completed:"},
@@ -116,6 +117,24 @@ func TestEvents_tellAStory(t *testing.T) {
 			chunk(call("0", `,"id":"a"`, `"name":"f","arguments":"{"`), "null") + chunk(call("0", `,"id":"a"`, `"name":"f","arguments":"}"`), `"stop"`) + done,
 			begin + "output_item.added:function_call function_call_arguments.delta:{ function_call_arguments.delta:} function_call_arguments.done:{} output_item.done:function_call completed:",
 		},
+		"mixed calls": {
+			chunk(call("0", `,"id":"a"`, `"name":"f"`), "null") + chunk(call("1", `,"id":"b"`, `"name":"g"`), "null") + chunk(call("0", "", `"arguments":"{"`), "null") +
+				chunk(call("1", "", `"arguments":"[1"`), "null") + chunk(call("0", "", `"arguments":"}"`), "null") + chunk(call("2", `,"id":"c"`, `"name":"f"`), "null") +
+				chunk(call("1", "", `"arguments":"]"`), "null") + chunk(`{"content":"hi"}`, "null") + chunk(call("2", "", `"arguments":"{}"`), `"tool_calls"`) + done,
+			begin + added + added + "function_call_arguments.delta:{ function_call_arguments.delta:[1 function_call_arguments.delta:} " +
+				"function_call_arguments.done:{} output_item.done:function_call output_item.added:function_call function_call_arguments.delta:] " +
+				"function_call_arguments.done:[1] output_item.done:function_call output_item.added:message content_part.added: output_text.delta:hi function_call_arguments.delta:{} " +
+				"function_call_arguments.done:{} output_item.done:function_call output_text.done:hi content_part.done: output_item.done:message completed:",
+		},
+		"mixed calls, cut off": {
+			chunk(call("0", `,"id":"a"`, `"name":"f"`), "null") + chunk(call("1", `,"id":"b"`, `"name":"g","arguments":"{}"`), "null") + chunk(call("0", "", `"arguments":"{"`), `"length"`) + done,
+			begin + added + added + "function_call_arguments.delta:{} function_call_arguments.delta:{ " +
+				"function_call_arguments.done:{ output_item.done:function_call! function_call_arguments.done:{} output_item.done:function_call incomplete:",
+		},
+		"a space after a call": {
+			chunk(call("0", `,"id":"a"`, `"name":"f","arguments":"{}"`), "null") + chunk(`{"content":"hi"}`, "null") + chunk(call("0", "", `"arguments":" "`), `"tool_calls"`) + done,
+			begin + "output_item.added:function_call function_call_arguments.delta:{} function_call_arguments.done:{} output_item.done:function_call " + text + "output_item.done:message completed:",
+		},
 		"nothing said":   {chunk(`{}`, `"stop"`) + done, begin + "completed:"},
 		"another choice": {`data: {"choices":[{"index":1,"delta":{"content":"x"}}]}` + "\n\n" + done, begin + "completed:"},
 		"an error":       {chunk(`{"content":"hi"}`, "null") + `data: {"error":{"message":"x"}}` + "\n\n" + done, begin + text + "output_item.done:message! failed:"},
@@ -130,7 +149,9 @@ func TestEvents_tellAStory(t *testing.T) {
 	}
 	for name, in := range map[string]string{
 		"nothing": done, "no chunk": `data: {"choices":1}` + "\n\n", "arguments of no call": chunk(call("0", "", `"arguments":"{}"`), "null"),
-		"more than can be kept": strings.Repeat(chunk(`{"content":"`+strings.Repeat("x", 1<<20)+`"}`, "null"), 17),
+		"arguments of a call that is whole": chunk(call("0", `,"id":"a"`, `"name":"f","arguments":"{}"`), "null") + chunk(`{"content":"hi"}`, "null") + chunk(call("0", "", `"arguments":"{}"`), "null"),
+		"more items than can be kept":       strings.Repeat(chunk(`{"content":"x"}`, "null")+chunk(`{"reasoning":"x"}`, "null"), 17_000),
+		"more than can be kept":             strings.Repeat(chunk(`{"content":"`+strings.Repeat("x", 1<<20)+`"}`, "null"), 17),
 	} {
 		if got, err := asked(t).Events([]byte(in)); err == nil || strings.Contains(string(got), "response.completed") {
 			t.Errorf("%s: %.200s, %v", name, got, err)
@@ -149,6 +170,42 @@ func TestEvents_theLastRepeatsTheWhole(t *testing.T) {
 	if last.ID != "resp_7" || last.Status != "completed" || len(last.Output) != 3 || last.Output[0].Content[0].Text != "h" || last.Output[1].Content[0].Text != "hi" ||
 		last.Output[2].Arguments != "{}" || last.Usage.Total != 11 || last.Usage.Details.Reasoning != 1 {
 		t.Errorf("got %+v", last)
+	}
+}
+
+// The official SDKs' accumulators put an item where output_index says and expect
+// items to be added in that order.
+func TestEvents_mixedCallsAreItemsByIndex(t *testing.T) {
+	t.Parallel()
+	got, err := asked(t).Events([]byte(chunk(`{"content":"hi"}`, "null") + chunk(call("1", `,"id":"a"`, `"name":"f"`), "null") + chunk(call("0", `,"id":"b"`, `"name":"g"`), "null") +
+		chunk(call("0", "", `"arguments":"{\"b\":"`), "null") + chunk(call("1", "", `"arguments":"{\"a\":"`), "null") + chunk(call("0", "", `"arguments":"2}"`), "null") + chunk(call("1", "", `"arguments":"1}"`), `"tool_calls"`) + done))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := read(t, got)
+	var items []string
+	for _, e := range all {
+		switch e.Type {
+		case "response.output_item.added":
+			if e.Output != len(items) {
+				t.Errorf("item %d is added as %d", len(items), e.Output)
+			}
+			items = append(items, "")
+		case "response.output_text.delta", "response.function_call_arguments.delta":
+			items[e.Output] += e.Delta
+		case "response.function_call_arguments.done":
+			if items[e.Output] != e.Argument {
+				t.Errorf("item %d has %q in pieces and %q as a whole", e.Output, items[e.Output], e.Argument)
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{"hi", `{"a":1}`, `{"b":2}`}, items); diff != "" {
+		t.Error(diff)
+	}
+	for i, item := range all[len(all)-1].Response.Output {
+		if item.Status != "completed" || item.Type == "function_call" && item.Arguments != items[i] {
+			t.Errorf("the last event has %+v", item)
+		}
 	}
 }
 
@@ -190,12 +247,13 @@ func TestAnswer_becomesAResponse(t *testing.T) {
 		`"tools":[{"type":"function","name":"f","parameters":{"type":"object"},"strict":true}],"tool_choice":"required","parallel_tool_calls":false,"text":{"format":{"type":"json_object"}}`))); refused != nil {
 		t.Fatal(refused)
 	}
-	got, err := r.Answer([]byte(`{"id":"c","created":5,"model":"m","choices":[{"message":{"reasoning":"hm","content":"hi","tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"length"}],` +
+	got, err := r.Answer([]byte(`{"id":"c","created":5,"model":"m","choices":[{"message":{"reasoning":"hm","content":"hi","tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}},{"function":{"name":"f"}}]},"finish_reason":"length"}],` +
 		`"usage":{"prompt_tokens":9,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":4}}}`))
 	want := `{"id":"resp_7","object":"response","created_at":5,"status":"incomplete","background":false,"error":null,"incomplete_details":{"reason":"max_output_tokens"},"instructions":"i","max_output_tokens":3,"model":"m","output":[` +
 		`{"id":"rs_7_0","type":"reasoning","status":"completed","summary":[],"content":[{"type":"reasoning_text","text":"hm"}]},` +
 		`{"id":"msg_7_1","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":"hi","annotations":[],"logprobs":[]}]},` +
-		`{"id":"fc_7_2","type":"function_call","status":"incomplete","call_id":"a","name":"f","arguments":"{}"}],` +
+		`{"id":"fc_7_2","type":"function_call","status":"completed","call_id":"a","name":"f","arguments":"{}"},` +
+		`{"id":"fc_7_3","type":"function_call","status":"incomplete","call_id":"call_7_3","name":"f","arguments":""}],` +
 		`"parallel_tool_calls":false,"previous_response_id":null,"reasoning":{"effort":"low","summary":null},"store":false,"temperature":0.5,"text":{"format":{"type":"json_object"}},"tool_choice":"required",` +
 		`"tools":[{"type":"function","name":"f","parameters":{"type":"object"},"strict":true}],"top_p":null,"truncation":"disabled",` +
 		`"usage":{"input_tokens":9,"input_tokens_details":{"cached_tokens":4},"output_tokens":3,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":12},"user":"u","metadata":{"a":"b"}}`
@@ -212,6 +270,7 @@ func TestAnswer_becomesAResponse(t *testing.T) {
 // FuzzEvents holds a stream that comes in one piece against the same in many.
 func FuzzEvents(f *testing.F) {
 	f.Add([]byte(chunk(`{"content":"hi"}`, `"stop"`) + counts + done))
+	f.Add([]byte(chunk(call("0", `,"id":"a"`, `"name":"f"`), "null") + chunk(call("1", "", `"name":"f","arguments":"{"`), "null") + chunk(call("0", "", `"arguments":"{}"`), "null") + done))
 	f.Add([]byte(chunk(`{"reasoning":"hi"}`, "null") + chunk(call("0", `,"id":"a"`, `"name":"f","arguments":"{}"`), `"tool_calls"`) + `data: {"error":{}}` + "\n\n" + done))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		whole, parts := asked(t), asked(t)
