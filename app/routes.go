@@ -63,14 +63,14 @@ func (a *App) handler() (http.Handler, error) {
 	}, split), nil
 }
 
-// refuse answers a request that nobody looks at further, to clients of /v1 in
-// the shape that they read.
+// refuse answers a request that nobody looks at further, to clients of the
+// gateway in the shape that they read.
 func refuse(w http.ResponseWriter, r *http.Request, f *fault.Error) {
 	if !isGateway(r.URL.Path) {
 		web.Refuse(w, r, f)
 		return
 	}
-	gateway.Refuse(w, r.URL.Path, &openai.Error{
+	gateway.Refuse(w, r, &openai.Error{
 		Status: web.Status(f), Type: openai.InvalidRequest, Code: f.Kind, Message: f.Text + " " + f.Fix,
 	}, uuid.Must(uuid.NewV7()).String())
 }

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/anthropic"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
@@ -39,24 +41,49 @@ func (r *route) readiness() string {
 	return "ready"
 }
 
-// listModels answers GET /v1/models, or one of them if id is not empty.
-func (s *Service) listModels(w http.ResponseWriter, c Caller, id, requestID string) {
+// listModels answers GET /v1/models, or one of them if id is not empty, in the
+// shape that the client's SDK reads.
+func (s *Service) listModels(w http.ResponseWriter, r *http.Request, c Caller, id, requestID string) {
 	has := s.shownTo(c, s.table.Load())
 	all := make([]modelEntry, 0, len(has))
 	for _, r := range has {
-		for _, e := range r.entries() {
-			if e.ID == id {
-				writeJSON(w, requestID, e)
-				return
-			}
-			all = append(all, e)
-		}
+		all = append(all, r.entries()...)
 	}
 	if id != "" {
-		noModel(has, id).Write(w, requestID)
+		i := slices.IndexFunc(all, func(e modelEntry) bool { return e.ID == id })
+		if i < 0 {
+			Refuse(w, r, noModel(has, id), requestID)
+			return
+		}
+		all = all[i : i+1]
+	}
+	if anthropic.Asks(r.Header) {
+		w.Header().Set("Request-Id", requestID)
+		listForAnthropic(w, r, all, id != "", requestID)
+		return
+	}
+	if id != "" {
+		writeJSON(w, requestID, all[0])
 		return
 	}
 	writeJSON(w, requestID, map[string]any{"object": "list", "data": all})
+}
+
+func listForAnthropic(w http.ResponseWriter, r *http.Request, entries []modelEntry, one bool, requestID string) {
+	all := make([]anthropic.Model, len(entries))
+	for i, e := range entries {
+		all[i] = anthropic.NewModel(e.ID, e.Created, e.State, e.AliasOf)
+	}
+	if one {
+		writeJSON(w, requestID, all[0])
+		return
+	}
+	page, refused := anthropic.Page(all, r.URL.Query())
+	if refused != nil {
+		Refuse(w, r, refused, requestID)
+		return
+	}
+	writeJSON(w, requestID, page)
 }
 
 // noModel says that a caller has no such model, and which it has.

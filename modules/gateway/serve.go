@@ -11,6 +11,7 @@ import (
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/anthropic"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
@@ -30,17 +31,17 @@ const (
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := uuid.Must(uuid.NewV7())
 	if refused := checkPath(r); refused != nil {
-		Refuse(w, r.URL.Path, refused, id.String())
+		Refuse(w, r, refused, id.String())
 		return
 	}
 	token, refused := credentials(r.Header)
 	if refused != nil {
-		Refuse(w, r.URL.Path, refused, id.String())
+		Refuse(w, r, refused, id.String())
 		return
 	}
 	caller, refused := s.callerOf(r.Context(), token, r.RemoteAddr)
 	if refused != nil {
-		Refuse(w, r.URL.Path, refused, id.String())
+		Refuse(w, r, refused, id.String())
 		return
 	}
 	s.serve(w, r, caller, id)
@@ -69,7 +70,7 @@ func (s *Service) callerOf(ctx context.Context, token, remote string) (Caller, *
 func (s *Service) ServeAs(w http.ResponseWriter, r *http.Request, c Caller) {
 	id := uuid.Must(uuid.NewV7())
 	if refused := checkPath(r); refused != nil {
-		Refuse(w, r.URL.Path, refused, id.String())
+		Refuse(w, r, refused, id.String())
 		return
 	}
 	s.serve(w, r, c, id)
@@ -78,12 +79,12 @@ func (s *Service) ServeAs(w http.ResponseWriter, r *http.Request, c Caller) {
 // serve answers a request whose path is good.
 func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uuid.UUID) {
 	if !s.Ready() {
-		Refuse(w, r.URL.Path, notReady(), id.String())
+		Refuse(w, r, notReady(), id.String())
 		return
 	}
 	at := surfaces[r.URL.Path]
 	if at == nil {
-		s.listModels(w, c, strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, modelsPath), "/"), id.String())
+		s.listModels(w, r, c, strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, modelsPath), "/"), id.String())
 		return
 	}
 	x := new(exchange) // field by field: a literal would be made on the stack first, of which thousands wait
@@ -124,7 +125,9 @@ func checkPath(r *http.Request) *openai.Error {
 			Message: "This path takes " + method + " only.",
 		}
 	}
-	if at := surfaces[path]; at != nil && at.check != nil {
+	if at := surfaces[path]; at == nil {
+		return anthropic.CheckVersion(r.Header)
+	} else if at.check != nil {
 		return at.check(r.Header)
 	}
 	return nil

@@ -96,12 +96,16 @@ func enginePath(base string, kind openai.Kind) string {
 	panic("no engine is asked for this kind")
 }
 
-// Refuse answers a request for a path below /v1 that is not looked at further,
-// in the shape that clients of the path know.
-func Refuse(w http.ResponseWriter, path string, e *openai.Error, requestID string) {
-	if at := surfaces[path]; at != nil && at.refuse != nil {
+// Refuse answers a request for one of the gateway's paths that is not looked at
+// further, in the shape that clients of the path know.
+func Refuse(w http.ResponseWriter, r *http.Request, e *openai.Error, requestID string) {
+	at := surfaces[r.URL.Path]
+	switch {
+	case at != nil && at.refuse != nil:
 		at.refuse(w, e, requestID)
-		return
+	case at == nil && anthropic.Asks(r.Header):
+		anthropic.WriteError(w, e, requestID)
+	default:
+		e.Write(w, requestID)
 	}
-	e.Write(w, requestID)
 }

@@ -154,7 +154,7 @@ func (x *exchange) beat() error {
 // an event.
 func (x *exchange) refuse(e *openai.Error) {
 	if !x.headed {
-		Refuse(x.w, x.r.URL.Path, e, x.name)
+		Refuse(x.w, x.r, e, x.name)
 		return
 	}
 	_ = x.control.SetWriteDeadline(time.Now().Add(x.service.limits.write))
