@@ -52,7 +52,7 @@ func (a *App) handler() (http.Handler, error) {
 		if a.stopping.Load() {
 			w.Header().Set("Connection", "close") // the next request goes elsewhere
 		}
-		if isGateway(r.URL.Path) {
+		if gateway.Serves(r.URL.Path) {
 			a.gateway.ServeHTTP(w, r)
 			return
 		}
@@ -66,7 +66,7 @@ func (a *App) handler() (http.Handler, error) {
 // refuse answers a request that nobody looks at further, to clients of the
 // gateway in the shape that they read.
 func refuse(w http.ResponseWriter, r *http.Request, f *fault.Error) {
-	if !isGateway(r.URL.Path) {
+	if !gateway.Serves(r.URL.Path) {
 		web.Refuse(w, r, f)
 		return
 	}

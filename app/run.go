@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 
 	"github.com/inventiv-it-for-ai/inventiv/app/http1"
 	"github.com/inventiv-it-for-ai/inventiv/app/web"
+	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
 )
 
 const (
@@ -58,7 +58,7 @@ func (a *App) Run(ctx context.Context) error {
 
 	servers, failed := errgroup.WithContext(ctx)
 	front := http1.New(http1.Config{
-		Handler: people, Mine: isGateway, Log: a.log, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		Handler: people, Mine: gateway.Serves, Log: a.log, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 	})
 	servers.Go(func() error {
 		if err := front.Serve(ctx, a.listen.people); !errors.Is(err, http.ErrServerClosed) {
@@ -147,7 +147,3 @@ func (a *App) operatorHandler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
 }
-
-// isGateway reports whether a path belongs to the gateway, whatever it means
-// there.
-func isGateway(path string) bool { return path == "/v1" || strings.HasPrefix(path, "/v1/") }

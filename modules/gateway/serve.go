@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -30,6 +31,9 @@ const (
 // ServeHTTP answers requests below /v1/ that carry an API key.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := uuid.Must(uuid.NewV7())
+	if !strings.HasPrefix(r.URL.Path, "/v1/") {
+		r.URL.Path = cmp.Or(aside[r.URL.Path], r.URL.Path)
+	}
 	if refused := checkPath(r); refused != nil {
 		Refuse(w, r, refused, id.String())
 		return

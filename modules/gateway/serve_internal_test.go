@@ -211,6 +211,8 @@ func TestB18_paths(t *testing.T) {
 		"POST /v1/chat/completions;a=b":           404,
 		"POST /v1/invocations":                    404,
 		"POST /v1":                                404,
+		"POST /v2%2Frerank":                       404,
+		"GET /v2/rerank":                          405,
 		"POST /v1/":                               404,
 		"POST /V1/chat/completions":               404,
 		"POST http://evil/v1/chat/completions":    400,

@@ -69,6 +69,21 @@ var surfaces = map[string]*surface{ //nolint:gochecknoglobals // a table
 	},
 }
 
+// aside are paths outside /v1 at which vLLM serves the same. Cohere's clients ask for
+// /v2/rerank, vLLM's for the others.
+var aside = map[string]string{ //nolint:gochecknoglobals,gosec // a table, without secrets
+	"/v2/rerank":  "/v1/rerank",
+	"/rerank":     "/v1/rerank",
+	"/score":      "/v1/score",
+	"/tokenize":   "/v1/tokenize",
+	"/detokenize": "/v1/detokenize",
+}
+
+// Serves reports whether a path is the gateway's, whatever it means there.
+func Serves(path string) bool {
+	return strings.HasPrefix(path, "/v1/") || path == "/v1" || aside[path] != ""
+}
+
 // pathList names the paths for people.
 var pathList = strings.Join(slices.Sorted(maps.Keys(surfaces)), ", ")
 

@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
@@ -52,6 +55,41 @@ func TestModels_asAnthropicsClientsKnowThem(t *testing.T) {
 	} {
 		if res, got := get(c.path, c.version); res.StatusCode != c.status || !strings.HasPrefix(got, `{"type":"error","error":{"type":"`+c.kind+`"`) {
 			t.Errorf("%s: %d %s", c.path, res.StatusCode, got)
+		}
+	}
+}
+
+func TestServe_theSamePathsAsVLLM(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Pointer[string]
+	b := newBed(t, dbtest.New(t), engine(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(&r.URL.Path)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"id":"x","usage":{"prompt_tokens":3,"total_tokens":3}}`)
+	}))
+	for path, c := range map[string]struct{ body, engines string }{
+		"/v2/rerank":  {`"query":"q","documents":["d"]`, "/v1/rerank"},
+		"/rerank":     {`"query":"q","documents":["d"]`, "/v1/rerank"},
+		"/score":      {`"text_1":"a","text_2":"b"`, "/v1/score"},
+		"/tokenize":   {`"prompt":"a"`, "/tokenize"},
+		"/detokenize": {`"tokens":[1]`, "/detokenize"},
+	} {
+		res := b.ask(t, path, `{"model":"some/model",`+c.body+`}`)
+		if got := text(t, res); res.StatusCode != http.StatusOK || *asked.Load() != c.engines || !Serves(path) {
+			t.Errorf("%s: %d %s; the engine was asked for %s", path, res.StatusCode, got, *asked.Load())
+		}
+		if res := b.ask(t, path, `{"model":"nope",`+c.body+`}`); res.StatusCode != http.StatusNotFound || code(t, res) != "model_not_found" {
+			t.Errorf("%s: another model is %d", path, res.StatusCode)
+		}
+	}
+	for _, r := range b.stored(t) {
+		if !slices.Contains(Paths(), r.Path) {
+			t.Errorf("recorded is %s", r.Path)
+		}
+	}
+	for _, path := range []string{"/v2", "/v2/", "/v2/chat/completions", "/rerank/", "/scores", "/v10/rerank", "/", ""} {
+		if Serves(path) {
+			t.Errorf("%q is the gateway's", path)
 		}
 	}
 }
