@@ -11,6 +11,7 @@ import (
 // words is what is between a client and an engine that do not speak the same.
 type words struct {
 	dialect dialect         // nil: they differ in the model's name alone
+	spoken  bool            // the dialect has translated the request
 	rename  *openai.Renamer // to the name that the client knows the model by; nil if that is its own
 	asked   string          // the alias that the client asked for; empty if none
 	status  func(int) int   // what an error's status becomes; nil for the same
@@ -45,7 +46,9 @@ func (x *exchange) translate(body []byte) ([]byte, *openai.Error) {
 	if !x.hold(takes) {
 		return nil, busy()
 	}
-	return x.words.dialect.Request(body)
+	body, refused := x.words.dialect.Request(body)
+	x.words.spoken = refused == nil
+	return body, refused
 }
 
 // hear returns events of the engine as the client is to have them.
@@ -88,6 +91,14 @@ func (x *exchange) ending(e *openai.Error) []byte {
 		return x.words.dialect.Error(e)
 	}
 	return e.Event()
+}
+
+// ownFields has an error that is about the translated request name the client's
+// own fields.
+func (x *exchange) ownFields(e *openai.Error) {
+	if x.words != nil && x.words.spoken {
+		x.words.dialect.Rename(e)
+	}
 }
 
 // status returns the status that the client is sent for an error's.

@@ -45,6 +45,8 @@ type dialect interface {
 	// Error returns the event that ends a stream with an error; nothing if it
 	// has ended with one already.
 	Error(e *openai.Error) []byte
+	// Rename has an error about what Request returned name the client's fields.
+	Rename(e *openai.Error)
 }
 
 // surfaces are the paths that requests are sent on from. Whatever else engines
@@ -64,7 +66,7 @@ var surfaces = map[string]*surface{ //nolint:gochecknoglobals // a table
 		alive: anthropic.Ping,
 	},
 	"/v1/messages/count_tokens": {
-		kind: openai.Tokenize, speak: func(string) dialect { return anthropic.Count{} },
+		kind: openai.Tokenize, speak: func(string) dialect { return new(anthropic.Count) },
 		refuse: anthropic.WriteError, status: anthropic.Status, idHeader: "Request-Id", check: anthropic.CheckVersion,
 	},
 }

@@ -93,3 +93,35 @@ func TestServe_theSamePathsAsVLLM(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong with a translated request is said in the words that the client
+// has used, whether we find it or the engine does.
+func TestServe_errorsNameTheClientsOwnFields(t *testing.T) {
+	t.Parallel()
+	var says atomic.Pointer[string]
+	b := newBed(t, dbtest.New(t), engine(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, *says.Load())
+	}))
+	const items = `"input":[{"role":"user","content":"hi"},{"type":"function_call","call_id":"a","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"b","output":"x"}]`
+	const turns = `"max_tokens":9,"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"text","text":"so"},{"type":"tool_use","id":"a","name":"f"}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"b","content":"x"}]}]`
+	const circle = `{"type":"object","properties":{"x":{"$ref":"#"}}}`
+	for _, c := range []struct{ path, body, engine, want string }{
+		{"/v1/responses", `"input":"x","max_output_tokens":0`, "", `"max_output_tokens must be a whole number from 1 to 10000000; it is 0.","type":"invalid_request_error","param":"max_output_tokens"`},
+		{"/v1/responses", `"input":"x","tools":[{"type":"function","name":"f","parameters":` + circle + `}]`, "", `"param":"tools[0]"`},
+		{"/v1/responses", items, `{"error":{"message":"messages[2].tool_call_id is of no call.","param":"messages[2].tool_call_id"}}`, `"input[2].call_id is of no call.","type":"invalid_request_error","param":"input[2].call_id"`},
+		{"/v1/responses", items, `{"error":{"message":"Bad: messages[1].tool_calls[0].function.arguments; max_tokens too."}}`, `"Bad: input[1].arguments; max_output_tokens too."`},
+		{"/v1/messages", turns, `{"error":{"message":"Look at messages.2.tool_call_id.","param":"messages.2.tool_call_id"}}`, `"Look at messages.2.content.0.tool_use_id. (upstream_rejected)"`},
+		{"/v1/messages", turns, `{"error":{"message":"No JSON.","param":"messages[1].tool_calls[0].function.arguments"}}`, `"messages.1.content.1.input: No JSON. (upstream_rejected)"`},
+		{"/v1/messages", turns + `,"tools":[{"name":"f","input_schema":` + circle + `}]`, "", `"tools.0: A $ref in a schema leads back to itself.`},
+		{"/v1/messages/count_tokens", turns, `{"error":{"message":"messages[0].content is odd."}}`, `"messages.0.content is odd. (upstream_rejected)"`},
+		{"/v1/chat/completions", `"messages":[{"role":"user","content":"x"}]`, `{"error":{"message":"messages[0].content is odd.","param":"messages[0].content"}}`, `"messages[0].content is odd.","type":"invalid_request_error","param":"messages[0].content"`},
+	} {
+		says.Store(&c.engine)
+		res := b.ask(t, c.path, `{"model":"some/model",`+c.body+`}`)
+		if got := text(t, res); res.StatusCode != http.StatusBadRequest || !strings.Contains(got, c.want) {
+			t.Errorf("%s %s: %d %s, want %s", c.path, c.body, res.StatusCode, got, c.want)
+		}
+	}
+}

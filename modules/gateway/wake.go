@@ -153,6 +153,7 @@ func (x *exchange) beat() error {
 // refuse answers with an error; where the head of a stream is out it can only be
 // an event.
 func (x *exchange) refuse(e *openai.Error) {
+	x.ownFields(e)
 	if !x.headed {
 		Refuse(x.w, x.r, e, x.name)
 		return

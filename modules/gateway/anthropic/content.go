@@ -89,7 +89,7 @@ func (m *message) translate(param string) ([]chat.Message, *openai.Error) {
 		return assistant(list, param+".content")
 	case "system":
 		text, refused := texts(list, param+".content")
-		return []chat.Message{{Role: "system", Content: text}}, refused
+		return []chat.Message{{Role: "system", Content: text, From: chat.Source{Block: allBlocks}}}, refused
 	}
 	return nil, chat.Invalid(param+".role", param+".role must be user, assistant or system.")
 }
@@ -111,10 +111,11 @@ func user(list []block, param string) ([]chat.Message, *openai.Error) {
 		if refused != nil {
 			return nil, refused
 		}
+		result.From.Block = i
 		results, parts = append(results, result), append(parts, pictures...)
 	}
 	if len(parts) > 0 {
-		results = append(results, chat.Message{Role: "user", Content: chat.Content(parts)})
+		results = append(results, chat.Message{Role: "user", Content: chat.Content(parts), From: chat.Source{Block: allBlocks}})
 	}
 	return results, nil
 }
@@ -171,7 +172,7 @@ func (b *block) part(param string) (chat.Part, *openai.Error) {
 }
 
 func assistant(list []block, param string) ([]chat.Message, *openai.Error) {
-	out := chat.Message{Role: "assistant"}
+	out := chat.Message{Role: "assistant", From: chat.Source{Block: allBlocks}}
 	var text, thought strings.Builder
 	for i := range list {
 		switch b := &list[i]; b.Type {
@@ -185,7 +186,7 @@ func assistant(list []block, param string) ([]chat.Message, *openai.Error) {
 			if chat.Null(b.Input) {
 				input = "{}"
 			}
-			out.ToolCalls = append(out.ToolCalls, chat.Call(b.ID, b.Name, input))
+			out.ToolCalls, out.From.Calls = append(out.ToolCalls, chat.Call(b.ID, b.Name, input)), append(out.From.Calls, i)
 		default:
 			return nil, chat.Unsupported(at(param, i), at(param, i)+": an assistant's turn has text, thinking and tool_use; a block of the type "+strconv.Quote(b.Type)+" cannot be translated.")
 		}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/chat"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
@@ -46,10 +47,13 @@ func errorType(status int) string {
 	return "api_error"
 }
 
-// problemOf returns an error in Anthropic's words, which have no place for a code:
-// it stands at the end of the message.
+// problemOf returns an error in Anthropic's words, which have no place for the
+// field and the code: they stand in the message, at its beginning and end.
 func problemOf(e *openai.Error) problem {
 	message := e.Message
+	if !strings.Contains(message, e.Param) {
+		message = e.Param + ": " + message
+	}
 	if e.Code != "" {
 		message += " (" + e.Code + ")"
 	}

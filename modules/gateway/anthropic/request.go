@@ -62,6 +62,7 @@ type Messages struct {
 	ID string // of the exchange; of the message, too
 
 	thinks bool // the client wants to see the model's reasoning
+	names  names
 	stream stream
 }
 
@@ -79,6 +80,7 @@ func (m *Messages) Request(client []byte) ([]byte, *openai.Error) {
 	if refused != nil {
 		return nil, refused
 	}
+	m.names.from = out.Sources()
 	m.thinks = r.Thinking != nil && r.Thinking.Type != "disabled" && r.Thinking.Display != "omitted"
 	out.MaxTokens, out.Temperature, out.TopP, out.TopK = r.MaxTokens, r.Temperature, r.TopP, r.TopK
 	out.Stop, out.User, out.ReasoningEffort = r.StopSequences, r.Metadata.UserID, effort(r.OutputConfig.Effort)
@@ -123,14 +125,17 @@ func (r *request) conversation() (*chat.Request, *openai.Error) {
 		return nil, refused
 	}
 	if system != "" {
-		out.Messages = append(out.Messages, chat.Message{Role: "system", Content: system})
+		out.Messages = append(out.Messages, chat.Message{Role: "system", Content: system, From: chat.Source{Turn: theSystem}})
 	}
 	for i := range r.Messages {
 		said, refused := r.Messages[i].translate(at("messages", i))
 		if refused != nil {
 			return nil, refused
 		}
-		out.Messages = append(out.Messages, said...)
+		for _, one := range said {
+			one.From.Turn = i
+			out.Messages = append(out.Messages, one)
+		}
 	}
 	if len(out.Messages) == 0 {
 		return nil, chat.Invalid("messages", "messages holds nothing that a model could read.")

@@ -57,7 +57,7 @@ func (m *Messages) Events(engine []byte) ([]byte, error) {
 			continue
 		}
 		if !s.begun {
-			s.begun = true
+			s.begun, m.names = true, names{}
 			s.event("message_start", messageStart{"message_start", m.begun(c)})
 			s.event("ping", ping{"ping"})
 		}

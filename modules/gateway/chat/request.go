@@ -47,6 +47,8 @@ type Message struct {
 	Reasoning  string     `json:"reasoning_content,omitempty"`
 	ToolCalls  []ToolCall `json:"tool_calls,omitempty"`
 	ToolCallID string     `json:"tool_call_id,omitempty"`
+
+	From Source `json:"-"`
 }
 
 // Part is a piece of a message: text, or a picture by its data URL.

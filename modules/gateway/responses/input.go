@@ -35,6 +35,7 @@ type inputPart struct {
 type conversation struct {
 	messages []chat.Message
 	turn     *chat.Message // the model's, as far as it is known
+	item     int           // of the input, that is being read
 }
 
 // end returns the messages.
@@ -46,12 +47,17 @@ func (c *conversation) end() []chat.Message {
 	return c.messages
 }
 
-func (c *conversation) add(m chat.Message) { c.messages = append(c.end(), m) }
+func (c *conversation) add(m chat.Message) {
+	if m.From = (chat.Source{Turn: c.item, Block: c.item}); m.Role == "tool" {
+		m.From.Block = anOutput
+	}
+	c.messages = append(c.end(), m)
+}
 
 // model returns the model's turn that is open.
 func (c *conversation) model() *chat.Message {
 	if c.turn == nil {
-		c.turn = &chat.Message{Role: "assistant"}
+		c.turn = &chat.Message{Role: "assistant", From: chat.Source{Turn: c.item, Block: c.item}}
 	}
 	return c.turn
 }
@@ -72,7 +78,7 @@ func (c *conversation) input(raw json.RawMessage) *openai.Error {
 		return openai.Missing("input", "Send a text or a list of items.")
 	}
 	var text string
-	if json.Unmarshal(raw, &text) == nil {
+	if c.item = allInput; json.Unmarshal(raw, &text) == nil {
 		c.add(chat.Message{Role: "user", Content: text})
 		return nil
 	}
@@ -81,20 +87,21 @@ func (c *conversation) input(raw json.RawMessage) *openai.Error {
 		return chat.Invalid("input", "input must be a string or a list of items.")
 	}
 	for i := range items {
-		if refused := c.item(&items[i], at("input", i)); refused != nil {
+		c.item = i
+		if refused := c.take(&items[i], at("input", i)); refused != nil {
 			return refused
 		}
 	}
 	return nil
 }
 
-func (c *conversation) item(in *inputItem, param string) *openai.Error {
+func (c *conversation) take(in *inputItem, param string) *openai.Error {
 	switch in.Type {
 	case "", "message":
 		return c.message(in, param)
 	case "function_call":
 		turn := c.model()
-		turn.ToolCalls = append(turn.ToolCalls, chat.Call(in.CallID, in.Name, in.Arguments))
+		turn.ToolCalls, turn.From.Calls = append(turn.ToolCalls, chat.Call(in.CallID, in.Name, in.Arguments)), append(turn.From.Calls, c.item)
 	case "function_call_output":
 		list, refused := parts(in.Output, param+".output")
 		if refused != nil {
@@ -138,7 +145,8 @@ func (c *conversation) message(in *inputItem, param string) *openai.Error {
 	if c.turn != nil && (c.turn.Content != nil || len(c.turn.ToolCalls) > 0) {
 		c.end()
 	}
-	c.model().Content = text.String()
+	turn := c.model()
+	turn.Content, turn.From.Block = text.String(), c.item
 	return nil
 }
 

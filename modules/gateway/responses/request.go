@@ -62,8 +62,9 @@ type tool struct {
 type Responses struct {
 	ID string // of the exchange; of the response, too
 
-	asked request // what the answer repeats of it
-	size  int     // of that, as the client wrote it
+	asked request       // what the answer repeats of it
+	size  int           // of that, as the client wrote it
+	from  []chat.Source // of the messages, until the answer begins
 	stream
 }
 
@@ -83,7 +84,7 @@ func (r *Responses) Request(client []byte) ([]byte, *openai.Error) {
 	out := &chat.Request{
 		Model: q.Model, MaxTokens: q.MaxOutputTokens, Temperature: q.Temperature, TopP: q.TopP, ParallelToolCalls: q.Parallel, User: q.User,
 	}
-	var c conversation
+	c := conversation{item: instructions}
 	if q.Instructions != nil {
 		c.system(*q.Instructions)
 	}
@@ -104,7 +105,7 @@ func (r *Responses) Request(client []byte) ([]byte, *openai.Error) {
 	if out.Stream = q.Stream; q.Stream {
 		out.StreamOptions = &chat.StreamOptions{IncludeUsage: true}
 	}
-	r.size = len(client) - len(q.Input)
+	r.size, r.from = len(client)-len(q.Input), out.Sources()
 	q.Input = nil // an answer does not repeat it
 	return chat.Encode(out), nil
 }

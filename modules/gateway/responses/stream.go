@@ -118,7 +118,7 @@ func (r *Responses) begin(c *chat.Answer) {
 	if r.begun {
 		return
 	}
-	r.begun, r.created, r.model = true, c.Created, c.Model
+	r.begun, r.created, r.model, r.from = true, c.Created, c.Model, nil
 	r.tell(event{Type: "response.created", Response: r.response("in_progress")})
 	r.tell(event{Type: "response.in_progress", Response: r.response("in_progress")})
 }
