@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import Anthropic from "@anthropic-ai/sdk";
-import { abandoned, chunks, completion, upstream } from "./upstream.mjs";
+import { abandoned, chunks, completion, mixed, upstream } from "./upstream.mjs";
 
 const { INVENTIV_URL: baseURL, OPENAI_API_KEY: apiKey, OPENAI_MODEL: model } = process.env;
 const connect = (more) => new Anthropic({ baseURL, apiKey, authToken: null, maxRetries: 0, ...more });
@@ -67,6 +67,30 @@ test("messages: a tool's result is answered", async () => {
   assert.match(second.content[0].text, /sunny/);
 });
 
+test("messages: tool calls that the engine mixes come one after the other", async (t) => {
+  const { model } = await upstream(t, (req, res, body) => chunks(res, body.model, mixed));
+  const m = await client.messages.stream({ model, max_tokens: 9, messages, tools }).finalMessage();
+  assert.deepEqual(m.content.map((b) => [b.type, b.id, b.input.city]), [["tool_use", "call_a", "Paris"], ["tool_use", "call_b", "Rome"]]);
+  assert.equal(m.stop_reason, "tool_use");
+});
+
+test("models: listed by pages, and one by one", async () => {
+  const ids = [];
+  for await (const m of client.models.list({ limit: 1 })) {
+    assert.equal(m.type, "model");
+    assert.ok(Date.parse(m.created_at) >= 0 && m.display_name, JSON.stringify(m));
+    ids.push(m.id);
+  }
+  assert.ok(ids.includes(model), `${model} in ${ids}`);
+  assert.equal((await client.models.retrieve(model)).id, model);
+  await assert.rejects(client.models.retrieve("no-such/model"), (err) => err instanceof Anthropic.NotFoundError && err.error.error.type === "not_found_error");
+});
+
+test("a key that is set twice is one", async () => {
+  const m = await connect({ defaultHeaders: { authorization: `Bearer ${apiKey}` } }).messages.create({ model, max_tokens: 9, messages });
+  assert.equal(m.type, "message");
+});
+
 test("countTokens asks the engine", async () => {
   const few = await client.messages.countTokens({ model, messages });
   const more = await client.messages.countTokens({ model, system: "Be brief. ".repeat(20), messages });
@@ -105,7 +129,7 @@ test("an engine that dies is an error and not an end", async (t) => {
   const stream = client.messages.stream({ model, max_tokens: 9, messages });
   const seen = [];
   stream.on("streamEvent", (event) => seen.push(event.type));
-  await assert.rejects(stream.finalMessage(), (err) => err instanceof Anthropic.APIError && err.error.error.type === "api_error");
+  await assert.rejects(stream.finalMessage(), (err) => err instanceof Anthropic.APIError && err.error.error.type === "api_error" && /\(upstream_lost\)$/.test(err.error.error.message));
   assert.ok(!seen.includes("message_stop"));
 });
 
@@ -121,9 +145,9 @@ test("an abandoned stream stops the engine", async (t) => {
   assert.ok((await cut) - left < 500);
 });
 
-test("retries: Retry-After is waited for, and the answer comes", async (t) => {
+for (const status of [429, 503]) test(`retries: Retry-After of a ${status} is waited for, and the answer comes`, async (t) => {
   const { model, asked } = await upstream(t, (req, res, body, n) => {
-    if (n === 1) return res.writeHead(429, { "retry-after": "1", "content-type": "application/json" }).end('{"error":{"message":"busy"}}');
+    if (n === 1) return res.writeHead(status, { "retry-after": "1", "content-type": "application/json" }).end('{"error":{"message":"busy"}}');
     res.writeHead(200, { "content-type": "application/json" }).end(completion(body.model, "hi"));
   });
   const began = Date.now();

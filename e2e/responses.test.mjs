@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import OpenAI from "openai";
-import { abandoned, api, chunks, completion, routed, upstream } from "./upstream.mjs";
+import { abandoned, api, chunks, completion, mixed, routed, upstream } from "./upstream.mjs";
 
 const { OPENAI_MODEL: model } = process.env;
 const client = new OpenAI({ maxRetries: 0 });
@@ -64,6 +64,19 @@ test("responses: the SDK's own collector agrees", async () => {
   const r = await client.responses.stream(ask).finalResponse();
   assert.equal(r.output[0].type, "function_call");
   assert.equal(r.output[0].arguments, (await client.responses.create(ask)).output[0].arguments);
+});
+
+test("responses: calls that the engine mixes are items of their own", async (t) => {
+  const { model } = await upstream(t, (req, res, body) => chunks(res, body.model, mixed));
+  const r = await client.responses.stream({ model, input: "x", tools }).finalResponse();
+  assert.deepEqual(r.output.map((o) => [o.call_id, o.status, JSON.parse(o.arguments).city]), [["call_a", "completed", "Paris"], ["call_b", "completed", "Rome"]]);
+});
+
+test("responses: an error names the client's own field", async (t) => {
+  const refusal = { error: { message: "messages[1].tool_call_id is of no call.", param: "messages[1].tool_call_id" } };
+  const { model } = await upstream(t, (req, res) => res.writeHead(400, { "content-type": "application/json" }).end(JSON.stringify(refusal)));
+  const input = [{ role: "user", content: "x" }, { type: "function_call_output", call_id: "none", output: "x" }];
+  await assert.rejects(client.responses.create({ model, input }), (err) => err.param === "input[1].call_id" && /input\[1\]\.call_id is of no call/.test(err.message));
 });
 
 test("responses: a function's result is answered", async () => {
@@ -128,9 +141,9 @@ test("chat: a picture at an address is refused", () =>
   assert.rejects(client.chat.completions.create({ model, messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "http://169.254.169.254/" } }] }] }),
     (err) => err instanceof OpenAI.BadRequestError && err.code === "media_not_allowed"));
 
-test("retries: Retry-After is waited for", async (t) => {
+for (const status of [429, 503]) test(`retries: Retry-After of a ${status} is waited for`, async (t) => {
   const { model, asked } = await upstream(t, (req, res, body, n) => {
-    if (n === 1) return res.writeHead(429, { "retry-after": "1", "content-type": "application/json" }).end('{"error":{"message":"busy"}}');
+    if (n === 1) return res.writeHead(status, { "retry-after": "1", "content-type": "application/json" }).end('{"error":{"message":"busy"}}');
     res.writeHead(200, { "content-type": "application/json" }).end(completion(body.model, "hi"));
   });
   const began = Date.now();
@@ -151,6 +164,26 @@ test("retries: x-should-retry is obeyed before the status", async (t) => {
   assert.equal(asked(), 1);
 });
 
+test("retries: what is more than a limit is not sent again, be it a 429", async (t) => {
+  const { id } = (await api("GET", "/keys")).items.find((k) => k.scopes.includes("inference"));
+  let sent = 0;
+  const counting = new OpenAI({ maxRetries: 2, fetch: (url, init) => { sent++; return fetch(url, init); } });
+  const ask = () => counting.chat.completions.create({ model, messages: [{ role: "user", content: "x" }], max_tokens: 100 });
+  const limit = async (tokens_per_minute, told) => { // within three seconds it is
+    await api("PUT", `/keys/${id}/limits`, { tokens_per_minute });
+    for (let i = 0; i < 60 && (await ask().catch((err) => err)) instanceof Error !== told; i++) await new Promise((resolve) => setTimeout(resolve, 50));
+  };
+  t.after(() => limit(0, false));
+  await limit(10, true);
+  sent = 0;
+  await assert.rejects(ask(), (err) => {
+    assert.ok(err instanceof OpenAI.RateLimitError, err.message);
+    assert.equal(err.headers.get("x-should-retry"), "false");
+    return true;
+  });
+  assert.equal(sent, 1);
+});
+
 test("an alias is what the client sees", async (t) => {
   const name = `fast-${process.pid}`;
   await api("POST", "/aliases", { name, model });
@@ -163,9 +196,9 @@ test("an alias is what the client sees", async (t) => {
   assert.equal((await client.models.retrieve(name)).id, name);
 });
 
-test("rerank, score and tokenize as vLLM has them", async () => {
-  const post = (path, body) => client.post(path, { body: { model, ...body } });
-  const ranked = await post("/rerank", { query: "red fish", documents: ["a dog", "one red fish"], top_n: 1 });
+for (const base of ["", process.env.INVENTIV_URL]) test(`rerank, score and tokenize as vLLM has them${base && ", beside /v1"}`, async () => {
+  const post = (path, body) => client.post(base + path, { body: { model, ...body } });
+  const ranked = await post(base ? "/v2/rerank" : "/rerank", { query: "red fish", documents: ["a dog", "one red fish"], top_n: 1 });
   assert.equal(ranked.results[0].index, 1);
   const scored = await post("/score", { text_1: "red fish", text_2: ["red fish", "a dog"] });
   assert.ok(scored.data[0].score > scored.data[1].score);

@@ -60,6 +60,17 @@ export function chunks(res, model, deltas, end = "data: [DONE]\n\n") {
   if (end) res.end(end);
 }
 
+// mixed are the deltas of two tool calls whose pieces come in turns, as some
+// engines stream them.
+const piece = (index, args, head) => ({ index, ...head, function: { ...head?.function, arguments: args } });
+const begun = (id, name) => ({ id, type: "function", function: { name } });
+export const mixed = [
+  [piece(0, "", begun("call_a", "weather")), piece(1, "", begun("call_b", "weather"))],
+  [piece(0, '{"city":'), piece(1, '{"ci')],
+  [piece(1, 'ty":"Rome"}')],
+  [piece(0, '"Paris"}')],
+].map((tool_calls) => ({ tool_calls }));
+
 export const completion = (model, content) => JSON.stringify({
   id: "c", object: "chat.completion", created: 1, model,
   choices: [{ index: 0, message: { role: "assistant", content }, finish_reason: "stop" }], usage: { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 },
