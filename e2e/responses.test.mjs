@@ -72,6 +72,13 @@ test("responses: calls that the engine mixes are items of their own", async (t) 
   assert.deepEqual(r.output.map((o) => [o.call_id, o.status, JSON.parse(o.arguments).city]), [["call_a", "completed", "Paris"], ["call_b", "completed", "Rome"]]);
 });
 
+test("responses: input tokens are counted by the engine", async () => {
+  const few = await client.responses.inputTokens.count({ model, input: "Say hello." });
+  const more = await client.responses.inputTokens.count({ model, instructions: "Be brief. ".repeat(20), input: "Say hello." });
+  assert.equal(few.object, "response.input_tokens");
+  assert.ok(few.input_tokens > 0 && more.input_tokens > few.input_tokens + 20);
+});
+
 test("responses: an error names the client's own field", async (t) => {
   const refusal = { error: { message: "messages[1].tool_call_id is of no call.", param: "messages[1].tool_call_id" } };
   const { model } = await upstream(t, (req, res) => res.writeHead(400, { "content-type": "application/json" }).end(JSON.stringify(refusal)));

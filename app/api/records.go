@@ -19,7 +19,7 @@ type recordQuery struct {
 	Member uuid.UUID `query:"member" json:"-" description:"Id of a member: one's own, or anybody's for those who may see everybody's usage."`
 	Status string    `query:"status" json:"-" enum:"completed,interrupted"`
 	Error  string    `query:"error" json:"-" pattern:"^[a-z_]{1,64}$" description:"Code of an error, such as client_gone."`
-	Path   string    `query:"path" json:"-" enum:"/v1/chat/completions,/v1/completions,/v1/detokenize,/v1/embeddings,/v1/messages,/v1/messages/count_tokens,/v1/rerank,/v1/responses,/v1/score,/v1/tokenize"`
+	Path   string    `query:"path" json:"-" enum:"/v1/chat/completions,/v1/completions,/v1/detokenize,/v1/embeddings,/v1/messages,/v1/messages/count_tokens,/v1/rerank,/v1/responses,/v1/responses/input_tokens,/v1/score,/v1/tokenize"`
 	// Instances and endpoints have different ids, so that one parameter will do.
 	Upstream      uuid.UUID `query:"upstream" json:"-" description:"Id of the instance or the endpoint that answered."`
 	MinDuration   int       `query:"min_duration_ms" json:"-" minimum:"0" maximum:"86400000" description:"That took at least so long."`

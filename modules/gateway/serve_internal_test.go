@@ -131,9 +131,10 @@ func TestB08_manyEmptyPieces(t *testing.T) {
 	b := newBed(t, dbtest.New(t), answering(t, 200, "application/json", wholeAnswer))
 	zeros := strings.Repeat("0,", 100_000) + "0"
 	for path, body := range map[string]string{
-		"/v1/messages":              `{"model":"some/model","max_tokens":1,"messages":[{"role":"user","content":[` + zeros + `]}]}`,
-		"/v1/messages/count_tokens": `{"model":"some/model","messages":[` + zeros + `]}`,
-		"/v1/responses":             `{"model":"some/model","input":[` + zeros + `]}`,
+		"/v1/messages":               `{"model":"some/model","max_tokens":1,"messages":[{"role":"user","content":[` + zeros + `]}]}`,
+		"/v1/messages/count_tokens":  `{"model":"some/model","messages":[` + zeros + `]}`,
+		"/v1/responses":              `{"model":"some/model","input":[` + zeros + `]}`,
+		"/v1/responses/input_tokens": `{"model":"some/model","input":[` + zeros + `]}`,
 	} {
 		if res := b.ask(t, path, body); res.StatusCode != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s: %d", path, res.StatusCode)

@@ -52,14 +52,15 @@ type dialect interface {
 // surfaces are the paths that requests are sent on from. Whatever else engines
 // serve is none of ours: sounds and pictures have no model in our catalogue.
 var surfaces = map[string]*surface{ //nolint:gochecknoglobals // a table
-	"/v1/chat/completions": {kind: openai.Chat},
-	"/v1/completions":      {kind: openai.Completions},
-	"/v1/embeddings":       {kind: openai.Embeddings},
-	"/v1/rerank":           {kind: openai.Rerank},
-	"/v1/score":            {kind: openai.Score},
-	"/v1/tokenize":         {kind: openai.Tokenize},
-	"/v1/detokenize":       {kind: openai.Detokenize},
-	"/v1/responses":        {kind: openai.Chat, speak: func(id string) dialect { return &responses.Responses{ID: id} }},
+	"/v1/chat/completions":       {kind: openai.Chat},
+	"/v1/completions":            {kind: openai.Completions},
+	"/v1/embeddings":             {kind: openai.Embeddings},
+	"/v1/rerank":                 {kind: openai.Rerank},
+	"/v1/score":                  {kind: openai.Score},
+	"/v1/tokenize":               {kind: openai.Tokenize},
+	"/v1/detokenize":             {kind: openai.Detokenize},
+	"/v1/responses":              {kind: openai.Chat, speak: func(id string) dialect { return &responses.Responses{ID: id} }},
+	"/v1/responses/input_tokens": {kind: openai.Tokenize, speak: func(string) dialect { return new(responses.Count) }},
 	"/v1/messages": {
 		kind: openai.Chat, speak: func(id string) dialect { return &anthropic.Messages{ID: id} },
 		refuse: anthropic.WriteError, status: anthropic.Status, idHeader: "Request-Id", check: anthropic.CheckVersion,

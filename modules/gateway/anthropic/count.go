@@ -1,8 +1,6 @@
 package anthropic
 
 import (
-	"encoding/json"
-
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/chat"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
@@ -22,19 +20,16 @@ func (c *Count) Request(client []byte) ([]byte, *openai.Error) {
 		return nil, refused
 	}
 	c.names.from = out.Sources()
-	yes := true
-	return chat.Encode(chat.Request{Model: out.Model, Messages: out.Messages, Tools: out.Tools, AddGenerationPrompt: &yes}), nil
+	return out.Counted(), nil
 }
 
 // Answer returns the count alone.
 func (*Count) Answer(engine []byte) ([]byte, error) {
-	var a struct {
-		Count *int64 `json:"count"`
+	n, err := chat.ParseCount(engine)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says enough
 	}
-	if err := json.Unmarshal(engine, &a); err != nil || a.Count == nil {
-		return nil, chat.ErrNoAnswer
-	}
-	return chat.Encode(map[string]int64{"input_tokens": *a.Count}), nil
+	return chat.Encode(map[string]int64{"input_tokens": n}), nil
 }
 
 // Events is never asked for: counts are not streamed.

@@ -74,6 +74,21 @@ func (r *Responses) Keeps() int64 { return int64(r.size) + 2*int64(r.kept) }
 // Request returns the body of a chat completion. It refuses what cannot be
 // translated, with the field in question.
 func (r *Responses) Request(client []byte) ([]byte, *openai.Error) {
+	out, refused := r.read(client)
+	if refused != nil {
+		return nil, refused
+	}
+	q := &r.asked
+	if out.Stream = q.Stream; q.Stream {
+		out.StreamOptions = &chat.StreamOptions{IncludeUsage: true}
+	}
+	r.size = len(client) - len(q.Input)
+	q.Input = nil // an answer does not repeat it
+	return chat.Encode(out), nil
+}
+
+// read returns the request as one for a chat completion, which is not streamed.
+func (r *Responses) read(client []byte) (*chat.Request, *openai.Error) {
 	q := &r.asked
 	if refused := chat.Decode(client, q); refused != nil {
 		return nil, refused
@@ -102,12 +117,8 @@ func (r *Responses) Request(client []byte) ([]byte, *openai.Error) {
 	if q.Reasoning != nil && q.Reasoning.Effort != nil {
 		out.ReasoningEffort = *q.Reasoning.Effort
 	}
-	if out.Stream = q.Stream; q.Stream {
-		out.StreamOptions = &chat.StreamOptions{IncludeUsage: true}
-	}
-	r.size, r.from = len(client)-len(q.Input), out.Sources()
-	q.Input = nil // an answer does not repeat it
-	return chat.Encode(out), nil
+	r.from = out.Sources()
+	return out, nil
 }
 
 // check refuses what needs a memory, or somebody else's.
