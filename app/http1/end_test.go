@@ -131,7 +131,7 @@ func TestServe_longAnswersDoNotDisturbWhatFollows(t *testing.T) {
 
 func TestServe_timeouts(t *testing.T) {
 	t.Parallel()
-	b := setup(t, echo, func(c *http1.Config) { c.HeaderTimeout, c.IdleTimeout = 50*time.Millisecond, 100*time.Millisecond })
+	b := setup(t, echo, func(c *http1.Config) { c.HeaderTimeout, c.IdleTimeout = 500*time.Millisecond, 500*time.Millisecond })
 	for name, begin := range map[string]string{
 		"nothing": "", "the half of a head": "POST /v1/x HTTP/1.1\r\nHos", "an idle connection": post("/v1/x", "", "{}"),
 	} {

@@ -173,7 +173,7 @@ func TestPass_cancelReachesTheEngine(t *testing.T) {
 		start := time.Now()
 		cancel()
 		<-left
-		if took := time.Since(start); took > 500*time.Millisecond {
+		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("%s: the cancel took %s", id, took)
 		}
 		if err := <-ended; !errors.Is(err, context.Canceled) {

@@ -61,7 +61,7 @@ func TestF43_aRevokedKeyCutsItsStreams(t *testing.T) {
 	if took := time.Since(revoked); took > checkpointTime+2*time.Second {
 		t.Errorf("the stream went on for %s", took)
 	}
-	eventually(t, time.Second, "the upstream is cut off", func() bool { return p.cancelled.Load() == 1 })
+	eventually(t, 5*time.Second, "the upstream is cut off", func() bool { return p.cancelled.Load() == 1 })
 	if r := b.stored(t); len(r) != 1 || r[0].Status != "interrupted" || r[0].Error != "key_revoked" || r[0].CompletionTokens == 0 {
 		t.Errorf("records = %+v", r)
 	}

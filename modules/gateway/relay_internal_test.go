@@ -84,7 +84,7 @@ func TestF33_aClientThatLeavesStopsTheUpstream(t *testing.T) {
 				})
 			}
 			all.Wait()
-			eventually(t, time.Second, "the upstream is cut off", func() bool { return p.cancelled.Load() == clients })
+			eventually(t, 5*time.Second, "the upstream is cut off", func() bool { return p.cancelled.Load() == clients })
 			eventually(t, 5*time.Second, "20 interrupted records", func() bool { return len(b.stored(t)) == clients })
 			for _, r := range b.stored(t) {
 				if r.Status != "interrupted" || r.Error != codeClientGone || (r.CompletionTokens > 0) != tt.pieces || (r.UsageSource == "counted") != tt.pieces {
@@ -247,7 +247,7 @@ func TestF34_aFailedWriteStopsTheUpstream(t *testing.T) {
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/chat/completions", strings.NewReader(chatBody(`"stream":true,`)))
 	req.Header = http.Header{"Authorization": {"Bearer " + goodKey}, "Content-Type": {"application/json"}}
 	b.ServeHTTP(gone{httptest.NewRecorder()}, req)
-	eventually(t, time.Second, "the upstream is cut off", func() bool { return p.cancelled.Load() == 1 })
+	eventually(t, 5*time.Second, "the upstream is cut off", func() bool { return p.cancelled.Load() == 1 })
 	if r := b.stored(t); len(r) != 1 || r[0].Status != "interrupted" || r[0].Error != codeClientGone || r[0].CompletionTokens == 0 {
 		t.Errorf("records = %+v", r)
 	}

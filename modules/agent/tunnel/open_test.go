@@ -108,7 +108,7 @@ func TestOpen_cancelReachesTheHandler(t *testing.T) {
 	}
 	a.Close()
 	await(t, "the cancel", cancelled)
-	if took := time.Since(start); took > 500*time.Millisecond {
+	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("the cancel took %s", took)
 	}
 }
