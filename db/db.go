@@ -113,6 +113,14 @@ func parse(url string) (*pgxpool.Config, error) {
 	if !given["pool_max_conns"] {
 		cfg.MaxConns = 16
 	}
+	// Both caches take memory for what they may hold. We have some 200 queries, and
+	// hardly any is described without being prepared.
+	if !given["statement_cache_capacity"] {
+		cfg.ConnConfig.StatementCacheCapacity = 256
+	}
+	if !given["description_cache_capacity"] {
+		cfg.ConnConfig.DescriptionCacheCapacity = 16
+	}
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap()) // or each id goes through text and back

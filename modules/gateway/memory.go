@@ -8,9 +8,9 @@ import (
 // Bodies and answers are read into memory that is used again. Its sizes are powers
 // of two with a pool for each: a few great ones do not make all of it great, and
 // many great ones, one after another, take no more than one does.
-const smallSpace = 8 << 10
+const smallSpace = 2 << 10 // most of what is said in chats
 
-var spaces [19]sync.Pool //nolint:gochecknoglobals // as sync.Pool is meant; the last is for 2 GiB, twice the greatest body
+var spaces [21]sync.Pool //nolint:gochecknoglobals // as sync.Pool is meant; the last is for 2 GiB, twice the greatest body
 
 // sized returns which of the sizes has room for so many bytes.
 func sized(bytes int64) int { return bits.Len64(uint64(max(bytes, 1)-1) / smallSpace) }

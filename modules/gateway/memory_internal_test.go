@@ -8,7 +8,7 @@ import (
 
 func TestSpace_isOfTheNextPowerOfTwo(t *testing.T) {
 	t.Parallel()
-	for size, want := range map[int64]int{0: 8 << 10, 1: 8 << 10, 8 << 10: 8 << 10, 8<<10 + 1: 16 << 10, 1 << 20: 1 << 20, 1<<20 + 1: 2 << 20, 1<<30 + 1: 2 << 30} {
+	for size, want := range map[int64]int{0: 2 << 10, 1: 2 << 10, 2 << 10: 2 << 10, 2<<10 + 1: 4 << 10, 1 << 20: 1 << 20, 1<<20 + 1: 2 << 20, 1<<30 + 1: 2 << 30} {
 		if got := smallSpace << sized(size); got != want {
 			t.Errorf("%d bytes get %d, want %d", size, got, want)
 		}
