@@ -26,7 +26,8 @@ type Entry struct {
 
 // Audit records what the actor did to an object, in the transaction of the
 // change itself: there is no change without its line and no line without its
-// change. detail must hold no secret; it may be nil.
+// change. An actor of whom only the key or the member is known is named after
+// it. detail must hold no secret; it may be nil.
 func Audit(ctx context.Context, tx pgx.Tx, actor Actor, action, object string, detail map[string]any) error {
 	if detail == nil {
 		detail = map[string]any{}
@@ -37,6 +38,7 @@ func Audit(ctx context.Context, tx pgx.Tx, actor Actor, action, object string, d
 	}
 	err = authdb.New(tx).InsertAudit(ctx, authdb.InsertAuditParams{
 		OrganisationID: orNull(actor.Organisation), Actor: actor.Ref(), ActorName: actor.Name,
+		KeyID: orNull(actor.KeyID), UserID: orNull(actor.UserID),
 		Action: action, Object: object, Detail: text, Ip: actor.IP, RequestID: actor.RequestID,
 	})
 	if err != nil {

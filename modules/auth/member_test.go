@@ -4,10 +4,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
+	"github.com/inventiv-it-for-ai/inventiv/db"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 )
 
@@ -183,6 +186,16 @@ func TestAudit_isWrittenWithTheChange(t *testing.T) {
 	if got := entries[0]; got.Actor != want.Actor || got.Action != want.Action || got.Object != want.Object || got.IP != want.IP ||
 		got.RequestID != want.RequestID || string(got.Detail) != `{"to": "auditor", "from": "user"}` {
 		t.Errorf("entry = %+v, want %+v", got, want)
+	}
+	key, _, err := b.CreateKey(ctx, b.owner, "ci", auth.ScopeInference, time.Time{})
+	ok(t, err)
+	for want, actor := range map[string]auth.Actor{
+		"ci": {Organisation: by.Organisation, KeyID: key.ID, UserID: by.UserID}, adminEmail: {Organisation: by.Organisation, UserID: by.UserID},
+	} {
+		ok(t, db.InTx(ctx, b.pool, func(tx pgx.Tx) error { return auth.Audit(ctx, tx, actor, "deployment.wake", "chat", nil) }))
+		if woken, err := b.AuditPage(ctx, b.owner, 0, 1); err != nil || woken[0].ActorName != want || woken[0].Actor != actor.Ref() {
+			t.Errorf("who is known by an id is %+v, %v; want %s", woken, err, want)
+		}
 	}
 	older, err := b.AuditPage(ctx, b.owner, entries[0].ID, 100)
 	if err != nil || len(older) == 0 || older[0].ID >= entries[0].ID {

@@ -297,8 +297,12 @@ UPDATE auth.api_keys k SET last_used_at = greatest(k.last_used_at, used.at)
  WHERE k.id = used.id;
 
 -- name: InsertAudit :exec
+-- InsertAudit adds a line. Who comes without a name is called as its key is, or as its member.
 INSERT INTO auth.audit (organisation_id, actor, actor_name, action, object, detail, ip, request_id)
-VALUES (sqlc.narg('organisation_id'), @actor, @actor_name, @action, @object, @detail, @ip, @request_id);
+VALUES (sqlc.narg('organisation_id'), @actor, coalesce(nullif(@actor_name::text, ''),
+         (SELECT k.name FROM auth.api_keys k WHERE k.id = sqlc.narg('key_id') AND k.organisation_id = sqlc.narg('organisation_id')),
+         (SELECT u.email FROM auth.users u WHERE u.id = sqlc.narg('user_id')), @actor),
+        @action, @object, @detail, @ip, @request_id);
 
 -- name: AuditPage :many
 -- AuditPage returns an organisation's audit, newest first, before an entry (0: from the newest).

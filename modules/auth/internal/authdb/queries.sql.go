@@ -273,13 +273,18 @@ func (q *Queries) ForgetAttempts(ctx context.Context, key string) error {
 
 const insertAudit = `-- name: InsertAudit :exec
 INSERT INTO auth.audit (organisation_id, actor, actor_name, action, object, detail, ip, request_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+VALUES ($1, $2, coalesce(nullif($3::text, ''),
+         (SELECT k.name FROM auth.api_keys k WHERE k.id = $4 AND k.organisation_id = $1),
+         (SELECT u.email FROM auth.users u WHERE u.id = $5), $2),
+        $6, $7, $8, $9, $10)
 `
 
 type InsertAuditParams struct {
 	OrganisationID *uuid.UUID
 	Actor          string
 	ActorName      string
+	KeyID          *uuid.UUID
+	UserID         *uuid.UUID
 	Action         string
 	Object         string
 	Detail         json.RawMessage
@@ -287,11 +292,14 @@ type InsertAuditParams struct {
 	RequestID      string
 }
 
+// InsertAudit adds a line. Who comes without a name is called as its key is, or as its member.
 func (q *Queries) InsertAudit(ctx context.Context, arg InsertAuditParams) error {
 	_, err := q.db.Exec(ctx, insertAudit,
 		arg.OrganisationID,
 		arg.Actor,
 		arg.ActorName,
+		arg.KeyID,
+		arg.UserID,
 		arg.Action,
 		arg.Object,
 		arg.Detail,
