@@ -15,7 +15,7 @@ type DeploymentRow struct {
 	ID, Name string
 	Model    string
 	State    string // serving, scaling, waiting, asleep, stopped, stopping, broken
-	Reason   string // a sentence, when it is not as wanted
+	Reason   string // a sentence, when there is something to say of the state
 	Ready    int
 	Replicas int // all that run or are on their way
 	Min, Max int
@@ -32,6 +32,15 @@ func (d DeploymentRow) wanted() string {
 		return strconv.Itoa(d.Min)
 	}
 	return strconv.Itoa(d.Min) + "–" + strconv.Itoa(d.Max)
+}
+
+// note is the reason, by itself: what serves or sleeps waits for nothing.
+func (d DeploymentRow) note() Alert {
+	a := Alert{Kind: "busy", Text: d.Reason}
+	if d.State == "serving" || d.State == "asleep" {
+		a.Kind = ""
+	}
+	return a
 }
 
 // Deployments is the list of deployments.

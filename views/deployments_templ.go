@@ -550,7 +550,7 @@ func (p Deployment) content() templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if p.Row.Reason != "" {
-			templ_7745c5c3_Err = (Alert{Kind: "busy", Text: p.Row.Reason}).Note().Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = p.Row.note().Note().Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

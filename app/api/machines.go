@@ -24,7 +24,7 @@ type Deployment struct {
 	Stopped   bool            `json:"stopped" required:"true"`
 	Live      int             `json:"live" required:"true" description:"Replicas that are meant to serve."`
 	Ready     int             `json:"ready" required:"true" description:"Replicas that serve."`
-	Reason    string          `json:"reason" required:"true" description:"Why it is not as wanted; empty when it is."`
+	Reason    string          `json:"reason" required:"true" description:"Why it is not as wanted, or that it is awake or asleep; else empty."`
 	Message   string          `json:"message" required:"true" description:"The same for people."`
 	CreatedBy string          `json:"created_by" required:"true"`
 	CreatedAt time.Time       `json:"created_at" required:"true"`

@@ -182,7 +182,7 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 		in   []string // in the output
 		sent string   // the last request, when it matters
 	}{
-		{"deployments list", []string{"NAME  ", "chat  m  ", "1/1", "1-2"}, ""},
+		{"deployments list", []string{"NAME  ", "READY  WANTED", "chat  m      1      1-2 "}, ""},
 		{"deployments get chat", []string{"NAME:", "chat"}, ""},
 		{"deployments create chat --model m --offer a/b/c --offer d/e/f", []string{"chat"}, `POST /deployments {"model":"m","name":"chat","offers":["a/b/c","d/e/f"],"replicas":{"max":1,"min":1},"volume_gb":0}`},
 		{"deployments scale chat --min 2 --max 5", []string{"chat"}, `POST /deployments/chat/scale {"max":5,"min":2}`},
@@ -349,7 +349,7 @@ func TestWait_showsStepsAndReturnsWhenItServes(t *testing.T) {
 	})
 	time.AfterFunc(500*time.Millisecond, func() { s.put("GET /deployments/chat", "200 "+chat) })
 	r := run(t, s.URL, "deployments create chat --model m --offer a/b/c --wait")
-	if r.exit != 0 || strings.Count(r.err, "Requested") != 1 || !strings.Contains(r.err, "1.5s") || !strings.Contains(r.out, "1/1") {
+	if r.exit != 0 || strings.Count(r.err, "Requested") != 1 || !strings.Contains(r.err, "1.5s") || !strings.Contains(r.out, "READY:    1\n") {
 		t.Errorf("exit %d, steps %q, output %q", r.exit, r.err, r.out)
 	}
 

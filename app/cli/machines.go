@@ -13,8 +13,14 @@ import (
 
 var deploymentColumns = []column{
 	col("NAME", "name"), col("MODEL", "model"),
-	{"READY", func(r row) string { return r.text("ready") + "/" + r.sub("replicas").text("min") }},
-	{"REPLICAS", func(r row) string { return r.sub("replicas").text("min") + "-" + r.sub("replicas").text("max") }},
+	col("READY", "ready"),
+	{"WANTED", func(r row) string {
+		low, high := r.sub("replicas").text("min"), r.sub("replicas").text("max")
+		if low == high {
+			return low
+		}
+		return low + "-" + high
+	}},
 	col("STOPPED", "stopped"), col("OFFERS", "offers"), col("MESSAGE", "message"),
 }
 

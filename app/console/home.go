@@ -120,7 +120,11 @@ func broken(all []instance.Instance) []views.Alert {
 func waiting(deployments []instance.Deployment) []views.Alert {
 	var alerts []views.Alert
 	for _, d := range deployments {
-		if d.Message == "" || d.Stopped || d.Reason == instance.ReasonReplicasStarting || d.Reason == instance.ReasonAsleep {
+		switch d.Reason {
+		case "", instance.ReasonReplicasStarting, instance.ReasonAsleep, instance.ReasonAwake:
+			continue
+		}
+		if d.Stopped {
 			continue
 		}
 		alerts = append(alerts, views.Alert{

@@ -121,6 +121,7 @@ func TestWaiting_notesOnlyWhatIsNotAsWanted(t *testing.T) {
 	alerts := waiting([]instance.Deployment{
 		short, stopped, {Name: "well"}, {Name: "new", Reason: instance.ReasonReplicasStarting, Message: "On their way."},
 		{Name: "quiet", Reason: instance.ReasonAsleep, Message: instance.ReasonAsleep.Sentence()},
+		{Name: "woken", Reason: instance.ReasonAwake, Message: instance.ReasonAwake.Sentence()},
 	})
 	if len(alerts) != 1 || alerts[0].Title != "chat is not as wanted." || alerts[0].Text != "None in stock." {
 		t.Errorf("got %+v", alerts)

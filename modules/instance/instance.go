@@ -71,7 +71,7 @@ type Deployment struct {
 	Engine           wire.EngineSpec // without its environment, which may hold secrets
 	Stopped          bool
 	Deleted          *time.Time
-	Reason           Reason // why it is not as wanted; empty when it is
+	Reason           Reason // why it is not as wanted, or that it is awake or asleep; else empty
 	Message          string // the same for people
 	CreatedBy        string
 	CreatedAt        time.Time

@@ -82,7 +82,8 @@ func planFor(w wish, replicas []replica) plan {
 		p.message = p.reason.Sentence()
 		return p
 	}
-	if w.low == 0 {
+	sleeps := w.low == 0
+	if sleeps {
 		switch there := append(slices.Clone(kept), leaving...); {
 		case w.tired(there, w.now):
 			for _, r := range there {
@@ -112,8 +113,12 @@ func planFor(w wish, replicas []replica) plan {
 	if missing := w.low - len(kept); missing > 0 {
 		p.launchUnlessFailing(w, missing)
 	}
-	if p.reason == "" && serving < w.low {
+	switch {
+	case p.reason != "":
+	case serving < w.low:
 		p.reason, p.message = waitingFor(kept)
+	case sleeps && serving > 0:
+		p.reason, p.message = ReasonAwake, w.awake()
 	}
 	return p
 }

@@ -37,6 +37,7 @@ const (
 	ReasonDeploymentStopped  Reason = "deployment_stopped"
 	ReasonDeploymentStopping Reason = "deployment_stopping"
 	ReasonAsleep             Reason = "asleep"
+	ReasonAwake              Reason = "awake"
 )
 
 // Why something failed or ended.
@@ -95,6 +96,7 @@ var sentences = map[Reason]string{
 	ReasonDeploymentStopped:  "The deployment is stopped.",
 	ReasonDeploymentStopping: "The deployment's replicas are ending.",
 	ReasonAsleep:             "The deployment sleeps; the next request for its model wakes it, and so does starting it.",
+	ReasonAwake:              "The deployment may have no replica; it is awake until nobody has used it for its idle time.",
 
 	ReasonProvisioningTimeout: "No server could be had in time.",
 	ReasonBootTimeout:         "The server did not become reachable in time.",

@@ -113,6 +113,21 @@ func (s sleepiness) tired(replicas []replica, now time.Time) bool {
 	return now.Sub(last) >= s.idle+usedLag
 }
 
+// awake says why a deployment that may have no replica has one, and for how long.
+func (s sleepiness) awake() string {
+	if s.idle == 0 {
+		return "It may have no replica, and does not go to sleep by itself."
+	}
+	return fmt.Sprintf("Awake until nobody has used it for %s.", minutes(s.idle))
+}
+
+func minutes(d time.Duration) string {
+	if d == time.Minute {
+		return "a minute"
+	}
+	return fmt.Sprintf("%d minutes", d/time.Minute)
+}
+
 // sleeping says of each model that no instance answers for what is the case:
 // the best of its deployments.
 func (s *Service) sleeping(ctx context.Context, q *instancedb.Queries, awake map[served]bool) ([]Sleeping, error) {
@@ -171,7 +186,7 @@ func stateOf(w instancedb.WishesRow) string {
 func (s *Service) describe(ctx context.Context, q *instancedb.Queries, w instancedb.WishesRow, it *Sleeping) error {
 	if w.InstanceID == uuid.Nil {
 		it.Message = w.Message
-		if it.Message == "" || Reason(w.Reason) == ReasonAsleep {
+		if r := Reason(w.Reason); it.Message == "" || r == ReasonAsleep || r == ReasonAwake {
 			it.Message = ReasonReplicasStarting.Sentence()
 		}
 		return nil

@@ -153,6 +153,12 @@ func TestSleep_whatNobodyUses(t *testing.T) {
 			if asleep := desired == "drainedidle" && d.Reason == instance.ReasonAsleep; asleep != c.sleeps {
 				t.Errorf("the instance is to be %q, the deployment %q", desired, d.Reason)
 			}
+			if awake := d.Reason == instance.ReasonAwake; awake != (c.low == 0 && c.state == instance.Ready && !c.sleeps) {
+				t.Errorf("the deployment is %q: %s", d.Reason, d.Message)
+			}
+			if d.Reason == instance.ReasonAwake && (c.idle > 0) != (d.Message == "Awake until nobody has used it for 15 minutes.") {
+				t.Errorf("with %d minutes it says %q", c.idle, d.Message)
+			}
 			if w.scaled(t); len(w.list(t)) != 1 {
 				t.Error("another instance is launched")
 			}

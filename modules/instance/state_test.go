@@ -102,10 +102,12 @@ func TestPlan(t *testing.T) {
 		end       map[string]instance.Desired
 		reason    instance.Reason
 	}{
-		"nothing there":      {low: 2, high: 3, launch: 2, reason: instance.ReasonReplicasStarting},
-		"as wanted":          {low: 1, high: 2, replicas: []instance.TestReplica{up("a")}},
-		"between the bounds": {low: 1, high: 3, replicas: []instance.TestReplica{up("a"), up("b"), up("c")}},
-		"none wanted":        {low: 0, high: 1, reason: instance.ReasonAsleep},
+		"nothing there":                  {low: 2, high: 3, launch: 2, reason: instance.ReasonReplicasStarting},
+		"as wanted":                      {low: 1, high: 2, replicas: []instance.TestReplica{up("a")}},
+		"between the bounds":             {low: 1, high: 3, replicas: []instance.TestReplica{up("a"), up("b"), up("c")}},
+		"none wanted":                    {low: 0, high: 1, reason: instance.ReasonAsleep},
+		"none wanted, one serves":        {low: 0, high: 1, replicas: []instance.TestReplica{up("a")}, reason: instance.ReasonAwake},
+		"none wanted, one is on its way": {low: 0, high: 1, replicas: []instance.TestReplica{in("a", instance.Booting, instance.WantReady)}},
 		"one is on its way": {
 			low: 1, high: 1, replicas: []instance.TestReplica{in("a", instance.Booting, instance.WantReady)},
 			reason: instance.ReasonReplicasStarting,
