@@ -26,9 +26,10 @@ type exchange struct {
 	id      uuid.UUID
 	name    string // id as text
 	started time.Time
-	asked   time.Time // when the request was sent on, the last time, or could be after a wait
-	heard   time.Time // when the answer was whole, or a stream's first token came
-	words   *words    // nil: client and engine speak the same
+	asked   time.Time     // when the request was sent on, the last time, or could be after a wait
+	waited  time.Duration // for a place, for a model to wake, for a server that did not take the request
+	heard   time.Time     // when the answer was whole, or a stream's first token came
+	words   *words        // nil: client and engine speak the same
 
 	held   int64 // bytes of memory set aside
 	spaces [3]*[]byte

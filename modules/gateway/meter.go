@@ -42,7 +42,10 @@ func (x *exchange) priceAs(way *route) {
 }
 
 // sentTo notes that another server has the request now.
-func (x *exchange) sentTo(to *target) { x.record.UpstreamID, x.record.Endpoint = to.id, to.endpoint }
+func (x *exchange) sentTo(to *target) {
+	x.record.UpstreamID, x.record.Endpoint = to.id, to.endpoint
+	x.waited += time.Since(x.asked)
+}
 
 // count notes what was used: what the engine says or else what came by, with
 // an estimate of the prompt once anything did.
@@ -85,16 +88,16 @@ func (x *exchange) tally() {
 }
 
 // overhead returns what of the request's time was ours: all of an answer's but
-// the wait for its server, of a stream what came before its first token; -1 if
-// the server never answered.
+// the wait for its server, of a stream what came before its first token, and of
+// neither what the request waited before; -1 if the server never answered.
 func (x *exchange) overhead() time.Duration {
 	switch r := &x.record; {
 	case x.heard.IsZero() || x.asked.IsZero():
 		return -1
 	case r.Streamed:
-		return x.asked.Sub(x.started)
+		return x.asked.Sub(x.started) - x.waited
 	default:
-		return r.Duration - x.heard.Sub(x.asked)
+		return r.Duration - x.heard.Sub(x.asked) - x.waited
 	}
 }
 

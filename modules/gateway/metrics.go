@@ -72,7 +72,7 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 		}),
 		overhead: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "inventiv_gateway_overhead_seconds",
-			Help:    "What of a request's time was not the server's: of an answer until its end, of a stream until its first token.",
+			Help:    "What of a request's time was neither the server's nor a wait for one: of an answer until its end, of a stream until its first token.",
 			Buckets: prometheus.ExponentialBuckets(20e-6, 2, 16),
 		}),
 		genAI:  newGenAI(),

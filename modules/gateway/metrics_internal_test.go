@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +32,76 @@ func figures(t *testing.T, b *bed) map[string]*dto.Metric {
 		}
 	}
 	return all
+}
+
+// A wait for room, for a model to wake, or for a server that does not take the
+// request is no overhead of ours.
+func TestMetrics_overheadIsNoWait(t *testing.T) {
+	t.Parallel()
+	const wait = 500 * time.Millisecond
+	later := func() <-chan time.Time { return time.After(wait) }
+	quick := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, wholeAnswer) }
+	for name, prepare := range map[string]func(t *testing.T) (*bed, int){
+		"for room": func(t *testing.T) (*bed, int) {
+			t.Helper()
+			var first sync.Once
+			b := newBed(t, dbtest.New(t), engine(t, func(w http.ResponseWriter, r *http.Request) {
+				first.Do(func() { <-later() })
+				quick(w, r)
+			}))
+			b.limits.replica = 1
+			b.reloaded(t)
+			return b, 2
+		},
+		"for a model to wake": func(t *testing.T) (*bed, int) {
+			t.Helper()
+			b := asleep(t, Sleeping{State: Waking}, time.Minute)
+			to := engine(t, quick)
+			go func() {
+				<-later()
+				b.wakes(to)
+				_, _ = b.reload(t.Context())
+			}()
+			return b, 1
+		},
+		"for a server that is busy": func(t *testing.T) (*bed, int) {
+			t.Helper()
+			var first atomic.Bool
+			either := func(w http.ResponseWriter, r *http.Request) {
+				if first.CompareAndSwap(false, true) {
+					<-later()
+					w.WriteHeader(http.StatusServiceUnavailable)
+					return
+				}
+				quick(w, r)
+			}
+			return newBed(t, dbtest.New(t), engine(t, either), engine(t, either)), 1
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, asks := prepare(t)
+			var all sync.WaitGroup
+			from := time.Now()
+			for range asks {
+				all.Go(func() {
+					if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != http.StatusOK {
+						t.Errorf("got %d %s", res.StatusCode, text(t, res))
+					}
+				})
+			}
+			all.Wait()
+			took := time.Since(from)
+			var h *dto.Histogram
+			eventually(t, 5*time.Second, "all are counted", func() bool {
+				h = figures(t, b)["inventiv_gateway_overhead_seconds"].GetHistogram()
+				return h.GetSampleCount() == uint64(asks)
+			})
+			if took < wait || h.GetSampleSum() > wait.Seconds()/2 {
+				t.Errorf("%d requests took %s, of which %v s are overhead", asks, took, h.GetSampleSum())
+			}
+		})
+	}
 }
 
 func TestMetrics_sayWhatOperatorsLookFor(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -56,6 +57,8 @@ func (s *Service) setQueues(t, old *table) {
 // then. A route is one organisation's, so none keeps another waiting; in it keys,
 // and members without one, take turns.
 func (x *exchange) wait(way *route) (*route, *openai.Error) {
+	from := time.Now()
+	defer func() { x.waited = time.Since(from) }()
 	if way.wakes() {
 		return x.awaitWaking(way)
 	}
