@@ -785,6 +785,10 @@ CREATE INDEX usage_records_organisation_idx ON ONLY gateway.usage_records USING 
 
 CREATE INDEX usage_records_default_organisation_id_started_at_idx ON gateway.usage_records_default USING btree (organisation_id, started_at DESC);
 
+CREATE INDEX usage_records_failed_idx ON ONLY gateway.usage_records USING btree (organisation_id, started_at DESC) WHERE (status <> 'completed'::text);
+
+CREATE INDEX usage_records_default_organisation_id_started_at_idx1 ON gateway.usage_records_default USING btree (organisation_id, started_at DESC) WHERE (status <> 'completed'::text);
+
 CREATE INDEX deployments_due_idx ON instance.deployments USING btree (due_at) WHERE (deleted_at IS NULL);
 
 CREATE UNIQUE INDEX deployments_name_key ON instance.deployments USING btree (organisation_id, name) WHERE (deleted_at IS NULL);
@@ -804,6 +808,8 @@ CREATE INDEX resources_instance_idx ON instance.resources USING btree (instance_
 CREATE INDEX resources_updated_idx ON instance.resources USING btree (updated_at);
 
 ALTER INDEX gateway.usage_records_organisation_idx ATTACH PARTITION gateway.usage_records_default_organisation_id_started_at_idx;
+
+ALTER INDEX gateway.usage_records_failed_idx ATTACH PARTITION gateway.usage_records_default_organisation_id_started_at_idx1;
 
 ALTER INDEX gateway.usage_records_pkey ATTACH PARTITION gateway.usage_records_default_pkey;
 

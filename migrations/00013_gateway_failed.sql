@@ -1,0 +1,7 @@
+-- +goose Up
+-- What did not go well is rare among millions of requests that did, and is what
+-- people look for. Later partitions get the index when they are attached.
+CREATE INDEX usage_records_failed_idx ON gateway.usage_records (organisation_id, started_at DESC) WHERE status <> 'completed';
+
+-- +goose Down
+DROP INDEX gateway.usage_records_failed_idx;
