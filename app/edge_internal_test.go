@@ -143,15 +143,16 @@ func TestEdge_B06_forwardedForIsBelievedOfTrustedProxiesOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := serveEdge(t, c.proxies...)
-			status := 0
+			var status int
+			var head http.Header
 			for i := range 21 {
 				// Each attempt on an account of its own, so that only the address counts.
 				form := url.Values{"email": {fmt.Sprintf("nobody-%d@example.test", i)}, "password": {"guess"}}.Encode()
-				status, _, _ = e.toPeople(fmt.Sprintf("POST /sign-in HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\n%sContent-Length: %d\r\n\r\n%s",
+				status, head, _ = e.toPeople(fmt.Sprintf("POST /sign-in HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\n%sContent-Length: %d\r\n\r\n%s",
 					e.people, forged(i), len(form), form))
 			}
-			if status != c.last {
-				t.Errorf("attempt 21: %d, want %d", status, c.last)
+			if status != c.last || (head.Get("Retry-After") != "") != (c.last == http.StatusTooManyRequests) {
+				t.Errorf("attempt 21: %d, want %d: %v", status, c.last, head)
 			}
 			if log := e.log.String(); !strings.Contains(log, c.logged) || strings.Contains(log, c.not) {
 				t.Errorf("the log lacks %s or holds %s:\n%s", c.logged, c.not, log)

@@ -117,6 +117,7 @@ func refused(c *echo.Context, err error) (views.Refusal, int, bool) {
 	if f == nil || f.Code == fault.Unavailable || f.Code == fault.NotFound && f.Field == "" {
 		return views.Refusal{}, 0, false
 	}
+	web.SetRetryAfter(c.Response().Header(), f)
 	status := web.Status(f)
 	if status == http.StatusBadRequest || status == http.StatusUnauthorized {
 		status = http.StatusUnprocessableEntity

@@ -8,6 +8,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code says what kind of fault it is. Package web answers each with one HTTP
@@ -37,6 +38,8 @@ type Error struct {
 	Field string // the request field it is about; may be empty
 	Kind  string // a finer machine-readable code, such as "out_of_stock"; may be empty
 	Err   error  // the cause, for the log only; may be nil
+
+	After time.Duration // until it is worth trying again; 0: nobody knows
 }
 
 // New returns a fault with code and a sentence for people.
@@ -55,6 +58,9 @@ func (e *Error) WithField(field string) *Error { c := *e; c.Field = field; retur
 
 // WithKind returns a copy of e with a finer machine-readable code.
 func (e *Error) WithKind(kind string) *Error { c := *e; c.Kind = kind; return &c }
+
+// WithAfter returns a copy of e that says when it is worth trying again.
+func (e *Error) WithAfter(d time.Duration) *Error { c := *e; c.After = d; return &c }
 
 // WithCause returns a copy of e that carries err for the log.
 func (e *Error) WithCause(err error) *Error { c := *e; c.Err = err; return &c }

@@ -56,6 +56,7 @@ func (r *Router) answerError(c *echo.Context, err error) {
 	if p.Status == http.StatusRequestEntityTooLarge {
 		c.Response().Header().Set("Connection", "close") // the rest of the body is not worth reading
 	}
+	SetRetryAfter(c.Response().Header(), faultsIn(err)[0])
 	if err := r.send(c, p); err != nil && ctx.Err() == nil {
 		r.cfg.Log.WarnContext(ctx, "error answer could not be sent", "request_id", id, "err", err)
 	}
@@ -130,6 +131,7 @@ func plain(p Problem) string {
 // people.
 func Refuse(w http.ResponseWriter, r *http.Request, f *fault.Error) {
 	p := ProblemOf(f, "")
+	SetRetryAfter(w.Header(), f)
 	if wantsJSON(r) {
 		writeProblem(w, p)
 		return

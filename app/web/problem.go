@@ -1,10 +1,14 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v5"
 
@@ -94,6 +98,19 @@ func Status(f *fault.Error) int {
 		return http.StatusBadRequest
 	}
 	return http.StatusInternalServerError
+}
+
+// retrySoon is when to try again what is away for nobody knows how long.
+const retrySoon = 5 * time.Second
+
+// SetRetryAfter says in h when to try again, if f is answered with a status
+// after which that is worth it.
+func SetRetryAfter(h http.Header, f *fault.Error) {
+	switch Status(f) {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		after := cmp.Or(f.After, retrySoon)
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
+	}
 }
 
 // ProblemOf returns what is shown of err. Faults show their sentence, joined

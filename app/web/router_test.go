@@ -152,21 +152,23 @@ func TestErrors_statusAndBody(t *testing.T) {
 		status int
 		code   string
 		detail string
+		after  string
 	}{
-		"not found": {fault.New(fault.NotFound, "There is no such key."), 404, "not_found", "There is no such key."},
-		"wrapped":   {fmt.Errorf("act: %w", fault.New(fault.Denied, "No.")), 403, "denied", "No."},
+		"not found": {fault.New(fault.NotFound, "There is no such key."), 404, "not_found", "There is no such key.", ""},
+		"wrapped":   {fmt.Errorf("act: %w", fault.New(fault.Denied, "No.")), 403, "denied", "No.", ""},
 		"kind": {
-			fault.New(fault.Exhausted, "No L4 is left.").WithKind("out_of_stock"), 409, "out_of_stock", "No L4 is left.",
+			fault.New(fault.Exhausted, "No L4 is left.").WithKind("out_of_stock"), 409, "out_of_stock", "No L4 is left.", "",
 		},
-		"conflict":      {fault.New(fault.Conflict, "Taken."), 409, "conflict", "Taken."},
-		"throttled":     {fault.New(fault.Throttled, "Slower."), 429, "throttled", "Slower."},
-		"invalid":       {fault.New(fault.Invalid, "What?"), 400, "invalid", "What?"},
-		"invalid field": {fault.New(fault.Invalid, "Too long.").WithField("name"), 422, "invalid", "Too long."},
-		"used up":       {fault.New(fault.Conflict, "Used.").WithKind(web.KindUsedUp), 410, "setup_done", "Used."},
-		"unavailable":   {fault.New(fault.Unavailable, "Away.").WithCause(secret), 503, "unavailable", "Away."},
-		"timeout":       {fmt.Errorf("ask: %w", context.DeadlineExceeded), 504, "timeout", "This took too long and was given up."},
-		"ours":          {fmt.Errorf("claim: %w", secret), 500, "internal", "Something went wrong on our side."},
-		"echo's":        {echo.NewHTTPError(400, "strconv.ParseInt: nonsense"), 400, "invalid", "The request could not be read."},
+		"conflict":              {fault.New(fault.Conflict, "Taken."), 409, "conflict", "Taken.", ""},
+		"throttled":             {fault.New(fault.Throttled, "Slower."), 429, "throttled", "Slower.", "5"},
+		"throttled for a while": {fault.New(fault.Throttled, "Slower.").WithAfter(61500 * time.Millisecond), 429, "throttled", "Slower.", "62"},
+		"invalid":               {fault.New(fault.Invalid, "What?"), 400, "invalid", "What?", ""},
+		"invalid field":         {fault.New(fault.Invalid, "Too long.").WithField("name"), 422, "invalid", "Too long.", ""},
+		"used up":               {fault.New(fault.Conflict, "Used.").WithKind(web.KindUsedUp), 410, "setup_done", "Used.", ""},
+		"unavailable":           {fault.New(fault.Unavailable, "Away.").WithCause(secret), 503, "unavailable", "Away.", "5"},
+		"timeout":               {fmt.Errorf("ask: %w", context.DeadlineExceeded), 504, "timeout", "This took too long and was given up.", ""},
+		"ours":                  {fmt.Errorf("claim: %w", secret), 500, "internal", "Something went wrong on our side.", ""},
+		"echo's":                {echo.NewHTTPError(400, "strconv.ParseInt: nonsense"), 400, "invalid", "The request could not be read.", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -183,16 +185,16 @@ func TestErrors_statusAndBody(t *testing.T) {
 			if rec.Code != c.status || p.Status != c.status || p.Code != c.code || p.Detail != c.detail {
 				t.Errorf("API answered %d %+v; want %d %s %q", rec.Code, p, c.status, c.code, c.detail)
 			}
-			if ct := rec.Header().Get("Content-Type"); ct != "application/problem+json" {
-				t.Errorf("Content-Type = %q", ct)
+			if h := rec.Header(); h.Get("Content-Type") != "application/problem+json" || h.Get("Retry-After") != c.after {
+				t.Errorf("the head is %v; want it to say again after %q", h, c.after)
 			}
 			if p.RequestID == "" || p.RequestID != rec.Header().Get("X-Request-Id") {
 				t.Errorf("request id %q in the body, %q in the header", p.RequestID, rec.Header().Get("X-Request-Id"))
 			}
 			page := s.do("GET", "/x", "", "Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 			if page.Code != c.status || !strings.Contains(page.Body.String(), "<p>"+c.detail+"</p>") ||
-				!strings.HasPrefix(page.Header().Get("Content-Type"), "text/html") {
-				t.Errorf("page answered %d %s", page.Code, page.Body)
+				!strings.HasPrefix(page.Header().Get("Content-Type"), "text/html") || page.Header().Get("Retry-After") != c.after {
+				t.Errorf("page answered %d %v %s", page.Code, page.Header(), page.Body)
 			}
 			for _, body := range []string{rec.Body.String(), page.Body.String()} {
 				if strings.Contains(body, "10.1.2.3") || strings.Contains(body, "strconv") {

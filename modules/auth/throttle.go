@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -68,8 +69,9 @@ func (s *Service) refuse(ctx context.Context, key string, err error) error {
 	if err != nil && !none(err) {
 		return fmt.Errorf("count an attempt: %w", err)
 	}
-	return fault.Newf(fault.Throttled, "There were too many attempts. Try again in %d seconds.", int(math.Max(1, math.Ceil(secs)))).
-		WithKind("sign_in_throttled")
+	wait := int(math.Max(1, math.Ceil(secs)))
+	return fault.Newf(fault.Throttled, "There were too many attempts. Try again in %d seconds.", wait).
+		WithKind("sign_in_throttled").WithAfter(time.Duration(wait) * time.Second)
 }
 
 // network returns what counts as one address: an IPv4 address, or the /64 that
