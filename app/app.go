@@ -80,7 +80,7 @@ func New(ctx context.Context, cfg config.Serve, version string, log *slog.Logger
 	pool, ring := a.store.pool, a.store.ring
 
 	a.events = events.New(log)
-	a.auth = auth.New(pool, ring, log, auth.Options{})
+	a.auth = auth.New(pool, ring, log, auth.Options{AuditDays: cfg.AuditDays})
 	a.guard = auth.NewGuard(a.auth, a.site)
 	a.catalog = catalog.New(pool)
 	if err = a.catalog.Load(ctx); err != nil {

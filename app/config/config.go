@@ -69,6 +69,8 @@ type Serve struct {
 	AdminEmail    string `env:"INVENTIV_ADMIN_EMAIL" envDefault:"admin@inventiv.local" help:"e-mail address of the first admin"`
 	AdminPassword Secret `env:"INVENTIV_ADMIN_PASSWORD" secret:"true" help:"the password of the first admin; without it a one-time set-up link is printed"`
 
+	AuditDays int `env:"INVENTIV_AUDIT_DAYS" envDefault:"400" help:"days that the audit of who changed what is kept; 0: for ever"`
+
 	DemoEngineCmd string `env:"INVENTIV_DEMO_ENGINE_CMD" help:"OpenAI-compatible server for the demo instead of the simulator, with {port} in it"`
 }
 

@@ -170,6 +170,7 @@ func TestRead_B44_refusals(t *testing.T) {
 		"nothing like it": {env: "INVENTIV_TURBO_ENCABULATOR=1", want: []string{"INVENTIV_TURBO_ENCABULATOR is not a setting.", "--help"}},
 		"no unit":         {env: "INVENTIV_SHUTDOWN_TIMEOUT=30", want: []string{`INVENTIV_SHUTDOWN_TIMEOUT is "30"`, "with a unit, such as 30s"}},
 		"wrong unit":      {args: "--shutdown-timeout=30sec", want: []string{`--shutdown-timeout is "30sec"`, "5m"}},
+		"days before now": {env: "INVENTIV_AUDIT_DAYS=-1", want: []string{"INVENTIV_AUDIT_DAYS is -1", "or 0 for ever"}},
 		"too long":        {env: "INVENTIV_SHUTDOWN_TIMEOUT=48h", want: []string{"0s to 1h"}},
 		"port only":       {env: "INVENTIV_LISTEN=8080", want: []string{`INVENTIV_LISTEN is "8080"`, "host:port"}},
 		"port too high":   {env: "INVENTIV_LISTEN=127.0.0.1:80800", want: []string{"INVENTIV_LISTEN"}},

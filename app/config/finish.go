@@ -66,6 +66,9 @@ func (s *Serve) finish(r *reading) {
 		r.wrong("INVENTIV_MAX_BODY", "is "+s.MaxBody.String(), "Use 1KiB to 1GiB.")
 	}
 	r.between("INVENTIV_WAKE_WAIT", s.WakeWait, 0, 10*time.Minute)
+	if s.AuditDays < 0 || s.AuditDays > 36500 {
+		r.wrong("INVENTIV_AUDIT_DAYS", fmt.Sprintf("is %d", s.AuditDays), "Use 1 to 36500 days, or 0 for ever.")
+	}
 	r.between("INVENTIV_SHUTDOWN_DELAY", s.ShutdownDelay, 0, 10*time.Minute)
 	r.between("INVENTIV_SHUTDOWN_TIMEOUT", s.ShutdownTimeout, 0, time.Hour)
 	s.AdminEmail = strings.ToLower(strings.TrimSpace(s.AdminEmail))

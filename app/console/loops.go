@@ -26,7 +26,7 @@ var purposes = map[string]string{
 	"endpoints":        "checks that endpoints answer",
 	"canaries":         "has instances without work generate a token",
 	"usage partitions": "makes next month’s part of the usage table",
-	"sessions":         "drops sessions and links that have ended",
+	"sessions":         "drops sessions and links that have ended, and old lines of the audit",
 	"api keys":         "learns of new and revoked keys",
 	"api key use":      "writes down when keys were used",
 }

@@ -25,6 +25,7 @@ import (
 type Options struct {
 	SessionIdle time.Duration // a session ends when nobody used it for so long; 0: an hour
 	SessionLife time.Duration // and so long after it began, whatever was done; 0: twelve hours
+	AuditDays   int           // how long lines of the audit are kept; 0: for ever
 }
 
 // Service holds the verbs of this module. Make it with New.
@@ -110,6 +111,24 @@ func (s *Service) Sweep(ctx context.Context) (int, error) {
 			return moved, fmt.Errorf("sweep what is no longer needed: %w", err)
 		}
 		moved += int(n)
+	}
+	n, err := s.sweepAudit(ctx)
+	return moved + n, err
+}
+
+// sweptAtOnce is how many lines of the audit are deleted in one statement, for
+// locks that are short.
+const sweptAtOnce = 1000
+
+// sweepAudit deletes the lines of the audit that are too old.
+func (s *Service) sweepAudit(ctx context.Context) (moved int, err error) {
+	if s.opts.AuditDays == 0 {
+		return 0, nil
+	}
+	for n := int64(sweptAtOnce); n == sweptAtOnce; moved += int(n) {
+		if n, err = s.q().SweepAudit(ctx, authdb.SweepAuditParams{Batch: sweptAtOnce, Days: int32(s.opts.AuditDays)}); err != nil {
+			return moved, fmt.Errorf("sweep the audit: %w", err)
+		}
 	}
 	return moved, nil
 }

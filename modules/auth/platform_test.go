@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -189,6 +190,29 @@ func TestSweep_deletesOnlyWhatIsOver(t *testing.T) {
 	if left := b.count(`SELECT (SELECT count(*) FROM auth.sessions) + (SELECT count(*) FROM auth.tickets)
 	                        + (SELECT count(*) FROM auth.throttles) + (SELECT count(*) FROM auth.idempotency)`); left != 0 || n < 5 {
 		t.Errorf("%d rows went, %d stayed", n, left)
+	}
+}
+
+// The audit is kept for as long as was asked for, and for ever unless somebody did.
+func TestSweep_auditIsKeptForItsDays(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	old := func() int { return b.count(`SELECT count(*) FROM auth.audit WHERE action = 'old.line'`) }
+	b.exec(`INSERT INTO auth.audit (actor, actor_name, action, object, at) SELECT 'system', 'inventiv', 'old.line', 'x', now() - interval '31 days'
+	          FROM generate_series(1, 2500)`)
+	b.exec(`UPDATE auth.audit SET id = DEFAULT WHERE action <> 'old.line'`) // as if written since
+	kept := b.count(`SELECT count(*) FROM auth.audit`) - 2500
+	for _, days := range []int{0, 32} {
+		s := auth.New(b.pool, b.ring, slog.New(slog.DiscardHandler), auth.Options{AuditDays: days})
+		if n, err := s.Sweep(ctx); n != 0 || err != nil || old() != 2500 {
+			t.Errorf("kept for %d days: %d went, %d stayed, %v", days, n, old(), err)
+		}
+	}
+	s := auth.New(b.pool, b.ring, slog.New(slog.DiscardHandler), auth.Options{AuditDays: 30})
+	n, err := s.Sweep(ctx)
+	if left := b.count(`SELECT count(*) FROM auth.audit`); n != 2500 || err != nil || old() != 0 || left != kept || kept == 0 {
+		t.Errorf("%d went, %d stayed, %v; want 2500 and %d", n, left, err, kept)
 	}
 }
 

@@ -343,6 +343,13 @@ DELETE FROM auth.throttles WHERE last_at < now() - interval '1 day';
 -- name: SweepRequests :execrows
 DELETE FROM auth.idempotency WHERE created_at < now() - interval '24 hours';
 
+-- name: SweepAudit :execrows
+-- SweepAudit deletes the oldest lines of the audit that were written so many days
+-- ago, up to a number of them. Ids follow time, so only as many lines are looked at.
+DELETE FROM auth.audit WHERE id IN (
+  SELECT oldest.id FROM (SELECT a.id, a.at FROM auth.audit a ORDER BY a.id LIMIT @batch) oldest
+   WHERE oldest.at < now() - make_interval(days => @days::int));
+
 -- name: MemberRole :one
 SELECT role FROM auth.memberships WHERE organisation_id = @organisation_id AND user_id = @user_id;
 

@@ -1290,6 +1290,27 @@ func (q *Queries) SetSessionOrganisation(ctx context.Context, arg SetSessionOrga
 	return result.RowsAffected(), nil
 }
 
+const sweepAudit = `-- name: SweepAudit :execrows
+DELETE FROM auth.audit WHERE id IN (
+  SELECT oldest.id FROM (SELECT a.id, a.at FROM auth.audit a ORDER BY a.id LIMIT $1) oldest
+   WHERE oldest.at < now() - make_interval(days => $2::int))
+`
+
+type SweepAuditParams struct {
+	Batch int32
+	Days  int32
+}
+
+// SweepAudit deletes the oldest lines of the audit that were written so many days
+// ago, up to a number of them. Ids follow time, so only as many lines are looked at.
+func (q *Queries) SweepAudit(ctx context.Context, arg SweepAuditParams) (int64, error) {
+	result, err := q.db.Exec(ctx, sweepAudit, arg.Batch, arg.Days)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const sweepRequests = `-- name: SweepRequests :execrows
 DELETE FROM auth.idempotency WHERE created_at < now() - interval '24 hours'
 `
