@@ -63,7 +63,7 @@ func (p Loops) content() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templ.RenderAttributes(ctx, templ_7745c5c3_Buffer, live("/loops", "loops", "loop", "every 5s"))
+		templ_7745c5c3_Err = templ.RenderAttributes(ctx, templ_7745c5c3_Buffer, live("/loops", "loops", "every 5s"))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v5"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/loop"
 	"github.com/inventiv-it-for-ai/inventiv/app/money"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
@@ -29,7 +31,22 @@ func (p *Console) getHome(c *echo.Context) error {
 			return err
 		}
 	}
+	if a.Can(auth.PlatformOperate) {
+		page.Alerts = append(page.Alerts, failing(p.Loops)...)
+	}
 	return p.show(c, http.StatusOK, "/", page)
+}
+
+// failing is a note for each loop that fails, for who operates the platform.
+func failing(loops []*loop.Loop) []views.Alert {
+	var alerts []views.Alert
+	for _, l := range loops {
+		if s := l.Status(); s.LastErr != "" {
+			what, _, _ := strings.Cut(s.LastErr, "\n") // the first of several, or of a panic's lines
+			alerts = append(alerts, views.Alert{Title: "The loop " + s.Name + " fails.", Text: what, Href: "/loops", Action: "See the loops"})
+		}
+	}
+	return alerts
 }
 
 func (p *Console) fillHome(ctx context.Context, a auth.Actor, page *views.Home) error {

@@ -1,8 +1,12 @@
 package console
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -126,6 +130,27 @@ func TestWaiting_notesOnlyWhatIsNotAsWanted(t *testing.T) {
 	if len(alerts) != 1 || alerts[0].Title != "chat is not as wanted." || alerts[0].Text != "None in stock." {
 		t.Errorf("got %+v", alerts)
 	}
+}
+
+func TestFailing_oneNoteForEachLoop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var loops []*loop.Loop
+		for name, err := range map[string]error{
+			"sweep": errors.New("3 resources at scaleway are of no instance that the database knows\nand more"), "usage": nil,
+		} {
+			l := loop.New(name, time.Hour, slog.New(slog.DiscardHandler), func(context.Context) (int, error) { return 0, err })
+			loops = append(loops, l)
+			go l.Run(t.Context())
+		}
+		synctest.Wait()
+		want := []views.Alert{{
+			Title: "The loop sweep fails.", Text: "3 resources at scaleway are of no instance that the database knows", Href: "/loops", Action: "See the loops",
+		}}
+		if got := failing(loops); !slices.Equal(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	})
 }
 
 func TestBroken_oneNoteForEachDeployment(t *testing.T) {

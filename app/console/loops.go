@@ -21,6 +21,7 @@ var purposes = map[string]string{
 	"offers":           "asks providers for prices and stock",
 	"mock":             "the simulated cloud: starts and stops its machines",
 	"meter":            "turns what providers bill into charges",
+	"limits":           "learns of new limits, and leases each process its part of them",
 	"routes":           "keeps the gateway’s table of who serves what",
 	"usage":            "moves metered requests from the spool into the database",
 	"endpoints":        "checks that endpoints answer",

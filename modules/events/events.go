@@ -23,7 +23,6 @@ const (
 	Model      = "model"
 	Charge     = "charge"
 	Usage      = "usage" // at most one a second
-	Loop       = "loop"
 	Reset      = "reset" // everything may have changed
 )
 

@@ -59,13 +59,13 @@ func TestSubscribe_seesItsOrganisationOnly(t *testing.T) {
 
 	h.Publish(events.Event{Topic: events.Instance, Key: "mine", Organisation: ours})
 	h.Publish(events.Event{Topic: events.Instance, Key: "theirs", Organisation: theirs})
-	h.Publish(events.Event{Topic: events.Loop, Key: "sweep"})
+	h.Publish(events.Event{Topic: events.Model, Key: "everybody's"})
 	h.Publish(events.Event{Topic: events.Reset})
 
 	if diff := cmp.Diff([]string{"instance mine", "reset "}, keys(waiting(member))); diff != "" {
 		t.Errorf("a member sees (-want +got)\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"instance mine", "loop sweep", "reset "}, keys(waiting(admin))); diff != "" {
+	if diff := cmp.Diff([]string{"instance mine", "model everybody's", "reset "}, keys(waiting(admin))); diff != "" {
 		t.Errorf("a platform admin sees (-want +got)\n%s", diff)
 	}
 }

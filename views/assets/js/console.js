@@ -54,7 +54,7 @@
   // --- The live stream: thin events; each region fetches itself anew. ------
 
   const badge = document.getElementById("live");
-  const topics = ["instance", "deployment", "endpoint", "key", "member", "usage", "loop", "charge", "model", "reset"];
+  const topics = ["instance", "deployment", "endpoint", "key", "member", "usage", "charge", "model", "reset"];
   const silence = 50000; // the server says every 20 s that it is alive
   let stream, since = badge?.dataset.since || "", wait = 1000, timer, doubt, heard = Date.now(), tried;
 
