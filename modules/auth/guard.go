@@ -67,14 +67,6 @@ func (g *Guard) Session(p Permission) Policy {
 	return Policy{name: "session " + string(p), may: needing(p, g.session)}
 }
 
-// Key lets an API key in that has the scope and may still use it.
-func (g *Guard) Key(scope Scopes) Policy {
-	return Policy{
-		name: "key " + strings.Join(scope.Names(), " "),
-		may:  func(c *echo.Context) (Actor, error) { return g.key(c.Request(), scope) },
-	}
-}
-
 // SessionOrKey lets in a session, or an API key with the scope, that has the
 // permission. A request that comes with both is refused: one of them is not what
 // its sender believes.

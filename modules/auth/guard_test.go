@@ -16,7 +16,7 @@ import (
 )
 
 // site serves one route under each policy: /<permission>, /signed-in,
-// /public, /key and, below /api/, the same for sessions and keys.
+// /public and, below /api/, the same for sessions and keys.
 func site(t *testing.T, b *bundle, publicURL string) http.Handler {
 	t.Helper()
 	router, err := web.New(web.Config{Log: slog.New(slog.DiscardHandler), PublicURL: publicURL})
@@ -28,7 +28,6 @@ func site(t *testing.T, b *bundle, publicURL string) http.Handler {
 	}
 	router.GET("/public", g.Public(), answer)
 	router.GET("/signed-in", g.SignedIn(), answer)
-	router.GET("/key", g.Key(auth.ScopeInference), answer)
 	for _, p := range append(auth.Permissions(), auth.PlatformOperate) {
 		router.GET("/"+string(p), g.Session(p), answer)
 		router.GET("/api/"+string(p), g.SessionOrKey(p, auth.ScopeAdmin), answer)
@@ -135,16 +134,15 @@ func TestGuard_B01_B04_credentials(t *testing.T) {
 		status  int
 		code    string
 	}{
-		"B01 nothing":                {"/key", nil, 401, "missing_api_key"},
-		"B01 another scheme":         {"/key", []string{"Authorization: Basic YTpi"}, 401, "missing_api_key"},
-		"a session is no key":        {"/key", []string{cookie}, 401, "missing_api_key"},
+		"B01 nothing":                {"/api/models.view", nil, 401, "missing_api_key"},
+		"B01 another scheme":         {"/api/models.view", []string{"Authorization: Basic YTpi"}, 401, "missing_api_key"},
 		"a key is no session":        {"/signed-in", []string{bearer}, 401, "session_ended"},
-		"B02 no key":                 {"/key", []string{"Authorization: Bearer "}, 401, "malformed_api_key"},
-		"B02 empty":                  {"/key", []string{"X-API-Key: "}, 401, "malformed_api_key"},
-		"B03 unknown":                {"/key", []string{"X-API-Key: " + auth.NewAPIKey()}, 401, "invalid_api_key"},
-		"B04 two headers":            {"/key", []string{bearer, plain}, 400, "ambiguous_credentials"},
-		"B04 two bearers":            {"/key", []string{bearer, bearer}, 400, "ambiguous_credentials"},
-		"B04 two keys":               {"/key", []string{plain, plain}, 400, "ambiguous_credentials"},
+		"B02 no key":                 {"/api/models.view", []string{"Authorization: Bearer "}, 401, "malformed_api_key"},
+		"B02 empty":                  {"/api/models.view", []string{"X-API-Key: "}, 401, "malformed_api_key"},
+		"B03 unknown":                {"/api/models.view", []string{"X-API-Key: " + auth.NewAPIKey()}, 401, "invalid_api_key"},
+		"B04 two headers":            {"/api/models.view", []string{bearer, plain}, 400, "ambiguous_credentials"},
+		"B04 two bearers":            {"/api/models.view", []string{bearer, bearer}, 400, "ambiguous_credentials"},
+		"B04 two keys":               {"/api/models.view", []string{plain, plain}, 400, "ambiguous_credentials"},
 		"B04 a session and a key":    {"/api/models.view", []string{cookie, bearer}, 400, "ambiguous_credentials"},
 		"B37 two sessions":           {"/signed-in", []string{cookie, "Cookie: inventiv_sid=x"}, 401, "session_ended"},
 		"B37 a session of 8 kB":      {"/signed-in", []string{"Cookie: inventiv_sid=" + strings.Repeat("x", 8192)}, 401, "session_ended"},
@@ -219,7 +217,7 @@ func TestPolicies_sayTheirNames(t *testing.T) {
 	g := auth.NewGuard(newService(nil, ring), "")
 	for want, p := range map[string]web.Policy{
 		"public": g.Public(), "session": g.SignedIn(), "session keys.own": g.Session(auth.KeysOwn),
-		"key inference": g.Key(auth.ScopeInference), "session or key admin: models.view": g.SessionOrKey(auth.ModelsView, auth.ScopeAdmin),
+		"session or key admin: models.view": g.SessionOrKey(auth.ModelsView, auth.ScopeAdmin),
 	} {
 		if p.Name() != want {
 			t.Errorf("Name = %q, want %q", p.Name(), want)

@@ -13,8 +13,6 @@ import (
 
 type Claim = claim
 
-func (c *claim) Epoch() int64 { return c.epoch }
-
 var ErrLeaseLost = errLeaseLost
 
 func (s *Service) Claim(ctx context.Context, n int) ([]*Claim, error) { return s.claim(ctx, n) }
@@ -36,8 +34,6 @@ func (s *Service) Sweep(ctx context.Context, code string) (int, error) {
 
 // Listens has the service have listened since from, and last asked at last.
 func (s *Service) Listens(from, last time.Time) { s.listening = &listening{from: from, last: last} }
-
-func Distance(a, b string) int { return distance(a, b) }
 
 func Sentences() map[Reason]string { return sentences }
 

@@ -1,9 +1,6 @@
 package openai
 
-import (
-	"io"
-	"strconv"
-)
+import "strconv"
 
 // Body is a request's body as the engine is sent it: the client's bytes with
 // at most three places changed. It shares the client's bytes and copies nothing.
@@ -69,38 +66,3 @@ func (b *Body) add(part []byte) {
 
 // Parts returns the body as consecutive pieces, good for one vectored write.
 func (b *Body) Parts() [][]byte { return b.parts[:b.n] }
-
-// Size returns the body's length in bytes.
-func (b *Body) Size() int64 {
-	n := 0
-	for _, p := range b.Parts() {
-		n += len(p)
-	}
-	return int64(n)
-}
-
-// Reader returns a reader of the body from its start. Readers of one body are
-// independent of each other, so a request can be sent again.
-func (b *Body) Reader() io.ReadCloser { return &bodyReader{body: b} }
-
-type bodyReader struct {
-	body      *Body
-	part, off int
-}
-
-func (r *bodyReader) Read(p []byte) (int, error) {
-	n := 0
-	for r.part < r.body.n && n < len(p) {
-		c := copy(p[n:], r.body.parts[r.part][r.off:])
-		n, r.off = n+c, r.off+c
-		if r.off == len(r.body.parts[r.part]) {
-			r.part, r.off = r.part+1, 0
-		}
-	}
-	if n == 0 && len(p) > 0 {
-		return 0, io.EOF
-	}
-	return n, nil
-}
-
-func (r *bodyReader) Close() error { return nil }
