@@ -95,9 +95,9 @@ func TestDocument_isWhatIsServed(t *testing.T) {
 func TestPermissions_everyRouteAndRole(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	sessions := map[auth.Role]string{auth.Owner: w.member(auth.Owner)}
+	sessions := map[auth.Role]string{auth.Owner: w.Member(auth.Owner)}
 	for _, role := range auth.Roles()[1:] {
-		sessions[role] = w.member(role)
+		sessions[role] = w.Member(role)
 	}
 	fill := strings.NewReplacer(":ref", uuid.NewString(), ":id", uuid.NewString())
 	for _, r := range w.api.Routes() {
@@ -136,7 +136,7 @@ func TestDeployments_fromCreationToTheEnd(t *testing.T) {
 	a.into(t, &made)
 	want := api.Deployment{
 		ID: made.ID, Name: "chat", Model: "inventiv/simulated-chat", Kind: "chat", Offers: []string{"mock/local-1/SIM-L4-1-24G"},
-		Replicas: api.Replicas{Max: 2, IdleMinutes: new(15)}, VolumeGB: 20, Engine: made.Engine, CreatedBy: w.owner.Ref(), CreatedAt: made.CreatedAt, Reason: made.Reason, Message: made.Message,
+		Replicas: api.Replicas{Max: 2, IdleMinutes: new(15)}, VolumeGB: 20, Engine: made.Engine, CreatedBy: w.Owner.Ref(), CreatedAt: made.CreatedAt, Reason: made.Reason, Message: made.Message,
 	}
 	if diff := cmp.Diff(want, made); a.status != http.StatusCreated || diff != "" {
 		t.Fatalf("create: %d (-want +got)\n%s", a.status, diff)
@@ -207,7 +207,7 @@ func TestModels_pricesAreExactAndTheOrganisationsOwn(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", body, a.status, a.body, status)
 		}
 	}
-	if a := w.as(w.stranger(), "GET", model, ""); !strings.Contains(a.body, `"input":"0.20","output":"0.20","own":false`) {
+	if a := w.as(w.Stranger(), "GET", model, ""); !strings.Contains(a.body, `"input":"0.20","output":"0.20","own":false`) {
 		t.Errorf("another organisation sees %s", a.body)
 	}
 	if a := w.do("GET", model+"/prices", ""); strings.Count(a.body, `"input"`) != 2 {
@@ -277,7 +277,7 @@ func TestAccess_endpointsKeysAndMembers(t *testing.T) {
 		{"DELETE", "/endpoints/e", 204}, {"DELETE", "/endpoints/e", 404},
 		{"GET", "/members", 200}, {"GET", "/organisations", 200}, {"GET", "/loops", 200},
 		{"GET", "/strays", 200}, {"DELETE", "/strays/" + made.ID.String(), 404}, {"DELETE", "/strays/x", 400},
-		{"DELETE", "/members/" + w.owner.UserID.String(), 409}, // the last owner
+		{"DELETE", "/members/" + w.Owner.UserID.String(), 409}, // the last owner
 	} {
 		if a := w.do(c.method, "/api/v1"+c.path, ""); a.status != c.status {
 			t.Errorf("%s %s: %d %s, want %d", c.method, c.path, a.status, a.body, c.status)

@@ -50,7 +50,7 @@ func TestB22_idsOfOthersMalformedAndDeleted(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	var theirs, gone api.Deployment
-	w.as(w.stranger(), "POST", "/api/v1/deployments", deployment).into(t, &theirs)
+	w.as(w.Stranger(), "POST", "/api/v1/deployments", deployment).into(t, &theirs)
 	w.do("POST", "/api/v1/deployments", deployment).into(t, &gone)
 	w.do("DELETE", "/api/v1/deployments/chat", "")
 	bodies := map[string]bool{}
@@ -198,7 +198,7 @@ func TestB25_atOnceIsDoneOnce(t *testing.T) {
 func TestOnce_B25_whatWasDoneIsTold(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	_, err := w.pool.Exec(t.Context(), `ALTER TABLE auth.idempotency ADD CHECK (status IS NULL)`)
+	_, err := w.Pool.Exec(t.Context(), `ALTER TABLE auth.idempotency ADD CHECK (status IS NULL)`)
 	ok(t, err)
 	a := w.do("POST", "/api/v1/keys", `{"name":"k"}`, "Idempotency-Key: once")
 	if a.status != http.StatusCreated || !strings.Contains(a.body, `"key":"sk-inv-`) {

@@ -19,7 +19,7 @@ func TestLimits_areSetSeenAndTakenAway(t *testing.T) {
 	if diff := cmp.Diff([]string{"10.0.0.0/8", "192.0.2.7/32"}, key.Networks); diff != "" {
 		t.Error(diff)
 	}
-	for _, path := range []string{"/keys/" + key.ID.String(), "/members/" + w.owner.UserID.String(), "/organisation"} {
+	for _, path := range []string{"/keys/" + key.ID.String(), "/members/" + w.Owner.UserID.String(), "/organisation"} {
 		path = "/api/v1" + path + "/limits"
 		var none, set, read api.Limits
 		w.do("GET", path, "").into(t, &none)
@@ -78,11 +78,11 @@ func TestLimits_B31_refusals(t *testing.T) {
 	if a := w.do("PUT", "/api/v1/keys/"+uuid.NewString()+"/networks", `{"networks":["localhost"]}`); a.status != 422 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	user := w.member(auth.User)
+	user := w.Member(auth.User)
 	if a := w.as(user, "PUT", "/api/v1/organisation/limits", `{}`); a.status != 403 {
 		t.Errorf("a user: %d %s", a.status, a.body)
 	}
-	if a := w.as(user, "GET", "/api/v1/members/"+w.owner.UserID.String()+"/limits", ""); a.status != 404 {
+	if a := w.as(user, "GET", "/api/v1/members/"+w.Owner.UserID.String()+"/limits", ""); a.status != 404 {
 		t.Errorf("somebody else's: %d %s", a.status, a.body)
 	}
 }

@@ -17,12 +17,12 @@ import (
 // meter stores n requests of the owner's, one a second, the last one now.
 func (w *world) meter(n int) {
 	w.t.Helper()
-	_, err := w.pool.Exec(w.t.Context(), `
+	_, err := w.Pool.Exec(w.t.Context(), `
 INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, user_id, model, path, upstream, upstream_id, status, http_status,
   streamed, prompt_tokens, completion_tokens, usage_source, input_price, output_price, cost, duration_us)
 SELECT gen_random_uuid(), now() - make_interval(secs => i / 3), $1, $2, 'm', '/v1/chat/completions', 'instance', gen_random_uuid(),
        CASE WHEN i % 5 = 0 THEN 'interrupted' ELSE 'completed' END, 200, true, 10, 3, 'engine', 0.2, 0.4, 0.000000001, 1500
-  FROM generate_series(1, $3) i`, w.owner.Organisation, w.owner.UserID, n)
+  FROM generate_series(1, $3) i`, w.Owner.Organisation, w.Owner.UserID, n)
 	ok(w.t, err)
 }
 
@@ -62,7 +62,7 @@ func TestUsage_pagesAddUpToTheSummary(t *testing.T) {
 	if len(cut.Items) != n/5 || slices.ContainsFunc(cut.Items, func(r api.Record) bool { return r.Status != "interrupted" }) {
 		t.Errorf("%d interrupted records, want %d", len(cut.Items), n/5)
 	}
-	for _, other := range []string{w.stranger(), w.member(auth.User)} {
+	for _, other := range []string{w.Stranger(), w.Member(auth.User)} {
 		if a := w.as(other, "GET", "/api/v1/usage/records?"+since(), ""); !strings.HasPrefix(a.body, `{"items":[]`) {
 			t.Errorf("somebody else sees %s", a.body)
 		}
@@ -72,10 +72,10 @@ func TestUsage_pagesAddUpToTheSummary(t *testing.T) {
 func TestCosts_chargesAndDaysAddUp(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	_, err := w.pool.Exec(t.Context(), `
+	_, err := w.Pool.Exec(t.Context(), `
 INSERT INTO finops.charges (id, organisation_id, instance_id, instance, model, provider, zone, kind, description, price_per_hour, started_at, ended_at, version)
 SELECT gen_random_uuid(), $1, gen_random_uuid(), 'inst-' || i, 'm' || i % 2, 'mock', 'local-1', 'server', 'x', 0.7875 + i,
-       now() - make_interval(hours => 70, secs => i), now() - make_interval(hours => 10 * i), now() FROM generate_series(1, 5) i`, w.owner.Organisation)
+       now() - make_interval(hours => 70, secs => i), now() - make_interval(hours => 10 * i), now() FROM generate_series(1, 5) i`, w.Owner.Organisation)
 	ok(t, err)
 	midnight := time.Now().UTC().Truncate(24 * time.Hour)
 	query := fmt.Sprintf("?from=%s&to=%s", midnight.AddDate(0, 0, -4).Format(time.DateOnly), midnight.AddDate(0, 0, 1).Format(time.DateOnly))

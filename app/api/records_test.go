@@ -18,7 +18,7 @@ import (
 func (w *world) asked(by auth.Actor, key, upstream uuid.UUID, model, named, path, status, code string, firstMillis, millis int) uuid.UUID {
 	w.t.Helper()
 	id := uuid.Must(uuid.NewV7())
-	_, err := w.pool.Exec(w.t.Context(), `
+	_, err := w.Pool.Exec(w.t.Context(), `
 INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, asked, path, upstream, upstream_id, status,
   http_status, error, streamed, prompt_tokens, completion_tokens, usage_source, input_price, output_price, cost, first_token_us, duration_us)
 VALUES ($1, now() - interval '1 minute', $2, $3, $4, $5, $6, $7, 'instance', $8, $9, 200, $10, true, 10, 3, 'engine', 0, 0, 0, $11, $12)`,
@@ -42,10 +42,10 @@ func (w *world) records(session, query string) []uuid.UUID {
 func TestRecords_everyFilterNarrows(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	user, err := w.auth.Authenticate(t.Context(), w.member(auth.User))
+	user, err := w.Auth.Authenticate(t.Context(), w.Member(auth.User))
 	ok(t, err)
 	key, instance := uuid.New(), uuid.New()
-	slow := w.asked(w.owner, key, instance, "big/model", "fast", "/v1/chat/completions", "completed", "", 900, 5000)
+	slow := w.asked(w.Owner, key, instance, "big/model", "fast", "/v1/chat/completions", "completed", "", 900, 5000)
 	cut := w.asked(user, uuid.New(), uuid.New(), "small", "", "/v1/messages", "interrupted", "client_gone", 20, 300)
 	from := since()
 	for query, want := range map[string][]uuid.UUID{
@@ -64,14 +64,14 @@ func TestRecords_everyFilterNarrows(t *testing.T) {
 		"min_duration_ms=301":            {slow},
 		"min_first_token_ms=21":          {slow},
 		"model=small&status=completed":   nil,
-		"member=" + w.owner.UserID.String() + "&min_duration_ms=1":         {slow},
+		"member=" + w.Owner.UserID.String() + "&min_duration_ms=1":         {slow},
 		"to=" + time.Now().Add(-30*time.Minute).UTC().Format(time.RFC3339): nil,
 	} {
-		if got := w.records(w.session, query+"&"+from); !slices.Equal(got, want) {
+		if got := w.records(w.Session, query+"&"+from); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", query, got, want)
 		}
 	}
-	if got := w.records(w.session, "request_id="+cut.String()); !slices.Equal(got, []uuid.UUID{cut}) {
+	if got := w.records(w.Session, "request_id="+cut.String()); !slices.Equal(got, []uuid.UUID{cut}) {
 		t.Errorf("by its id: %v, want %s", got, cut)
 	}
 	var page api.Records
@@ -87,8 +87,8 @@ func TestRecords_B22_neverAnotherOnes(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	key, instance := uuid.New(), uuid.New()
-	theirs := w.asked(w.owner, key, instance, "m", "fast", "/v1/chat/completions", "completed", "", 1, 1)
-	stranger, user, auditor := w.stranger(), w.member(auth.User), w.member(auth.Auditor)
+	theirs := w.asked(w.Owner, key, instance, "m", "fast", "/v1/chat/completions", "completed", "", 1, 1)
+	stranger, user, auditor := w.Stranger(), w.Member(auth.User), w.Member(auth.Auditor)
 	for _, query := range []string{
 		since(), "request_id=" + theirs.String(), "key=" + key.String() + "&" + since(), "upstream=" + instance.String() + "&" + since(),
 		"model=fast&" + since(),
@@ -102,7 +102,7 @@ func TestRecords_B22_neverAnotherOnes(t *testing.T) {
 			t.Errorf("an auditor, %s: %v", query, got)
 		}
 	}
-	member := "/api/v1/usage/records?member=" + w.owner.UserID.String() + "&" + since()
+	member := "/api/v1/usage/records?member=" + w.Owner.UserID.String() + "&" + since()
 	if a := w.as(user, "GET", member, ""); a.status != 403 || strings.Contains(a.body, theirs.String()) {
 		t.Errorf("a user asks for another member's: %d %s", a.status, a.body)
 	}
@@ -160,7 +160,7 @@ func TestRecords_pagesAreStableWhileRequestsGoOn(t *testing.T) {
 			seen[r.RequestID] = true
 		}
 		cursor = page.NextCursor
-		w.asked(w.owner, uuid.New(), uuid.New(), "late", "", "/v1/completions", "completed", "", 1, 1)
+		w.asked(w.Owner, uuid.New(), uuid.New(), "late", "", "/v1/completions", "completed", "", 1, 1)
 		w.meter(3) // newer than those on any page to come
 	}
 	if len(seen) != 90 {

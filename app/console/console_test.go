@@ -49,7 +49,7 @@ func TestPages_openForTheirRolesAlone(t *testing.T) {
 	w := setup(t)
 	sessions := map[auth.Role]string{}
 	for _, role := range auth.Roles() {
-		sessions[role] = w.member(role)
+		sessions[role] = w.Member(role)
 	}
 	for path, may := range pages {
 		allowed := map[auth.Role]bool{}
@@ -136,7 +136,7 @@ func TestSignIn_keepsThePersonOnOurSite(t *testing.T) {
 func TestSetUp_B19_linkWorksOnce(t *testing.T) {
 	t.Parallel()
 	w := open(t)
-	path := "/setup/" + w.link
+	path := "/setup/" + w.SetUp
 	want(t, w.as("", path, nil), http.StatusOK, "Set up Inventiv", "ada@example.test")
 	want(t, w.as("", path, fields("password", "short", "organisation", "Atelier")), http.StatusUnprocessableEntity, `value="Atelier"`)
 	a := w.as("", path, fields("password", password, "organisation", "Atelier Nord"))
@@ -151,16 +151,16 @@ func TestSetUp_B19_linkWorksOnce(t *testing.T) {
 func TestErrors_sayWhatAndNameTheRequest(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	for _, path := range []string{"/nowhere", "/instances/inst-00000000", "/deployments/" + w.owner.UserID.String(), "/keys/none/revoke"} {
+	for _, path := range []string{"/nowhere", "/instances/inst-00000000", "/deployments/" + w.Owner.UserID.String(), "/keys/none/revoke"} {
 		a := w.get(path)
 		want(t, a, http.StatusNotFound, "What to do", a.header.Get("X-Request-Id"), "<h1", `aria-label="Main"`)
 	}
 	if a := w.as("", "/nowhere", nil); a.status != http.StatusNotFound || strings.Contains(a.body, `aria-label="Main"`) {
 		t.Errorf("a stranger at no page: %d, with a menu: %t", a.status, strings.Contains(a.body, `aria-label="Main"`))
 	}
-	a := w.as(w.session, "/models", fields("name", "x"))
+	a := w.as(w.Session, "/models", fields("name", "x"))
 	want(t, a, http.StatusMethodNotAllowed, "This could not be done.", `aria-label="Main"`)
-	user := w.member(auth.User)
+	user := w.Member(auth.User)
 	want(t, w.as(user, "/deployments/new", nil), http.StatusForbidden, "You are not allowed to do this.")
 	want(t, w.as(user, "/deployments", fields("name", "x")), http.StatusForbidden)
 }
@@ -168,16 +168,16 @@ func TestErrors_sayWhatAndNameTheRequest(t *testing.T) {
 func TestEvents_streamResumesAndHeedsTheOrganisation(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.hub.Publish(events.Event{Topic: events.Instance, Key: "ours-1", Organisation: w.owner.Organisation})
-	since := w.hub.LastID()
-	w.hub.Publish(events.Event{Topic: events.Instance, Key: "ours-2", Organisation: w.owner.Organisation})
-	w.hub.Publish(events.Event{Topic: events.Instance, Key: "theirs", Organisation: w.owner.UserID})
-	w.hub.Publish(events.Event{Topic: events.Key, Key: "ours-3", Organisation: w.owner.Organisation})
+	w.Hub.Publish(events.Event{Topic: events.Instance, Key: "ours-1", Organisation: w.Owner.Organisation})
+	since := w.Hub.LastID()
+	w.Hub.Publish(events.Event{Topic: events.Instance, Key: "ours-2", Organisation: w.Owner.Organisation})
+	w.Hub.Publish(events.Event{Topic: events.Instance, Key: "theirs", Organisation: w.Owner.UserID})
+	w.Hub.Publish(events.Event{Topic: events.Key, Key: "ours-3", Organisation: w.Owner.Organisation})
 
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/events/stream?since="+url.QueryEscape(since), nil)
 	ok(t, err)
 	req.Header.Set("Accept", "text/event-stream")
-	req.AddCookie(w.guard.Cookies.Set(w.session))
+	req.AddCookie(w.Guard.Cookies.Set(w.Session))
 	res, err := http.DefaultTransport.RoundTrip(req)
 	ok(t, err)
 	defer res.Body.Close()

@@ -18,7 +18,7 @@ import (
 // deploy makes a deployment without replicas and returns its page.
 func (w *world) deploy(name string) string {
 	w.t.Helper()
-	m, err := w.catalog.Model(w.t.Context(), w.owner.Organisation, "inventiv/simulated-chat")
+	m, err := w.Catalog.Model(w.t.Context(), w.Owner.Organisation, "inventiv/simulated-chat")
 	ok(w.t, err)
 	a := w.post("/deployments", fields("name", name, "model", m.ID.String(), "first", offer, "min", "0", "max", "1"))
 	if a.status != http.StatusSeeOther {
@@ -38,7 +38,7 @@ func TestTenants_B22_seeNothingOfEachOther(t *testing.T) {
 	if key == nil {
 		t.Fatal("no key was made")
 	}
-	eve := w.stranger()
+	eve := w.Stranger()
 	for _, path := range []string{"/", "/deployments", "/instances?show=all", "/endpoints", "/keys", "/members", "/usage", "/usage.csv", "/models", "/playground"} {
 		a := w.as(eve, path, nil)
 		if a.status != http.StatusOK {
@@ -103,18 +103,18 @@ func TestMembers_areInvitedChangedAndRemoved(t *testing.T) {
 	want(t, w.get("/members"), http.StatusOK, "1 person in Atelier Nord")
 
 	// B28: nobody gives more than he may, and an organisation keeps an owner.
-	admin := w.member(auth.Admin)
+	admin := w.Member(auth.Admin)
 	want(t, w.as(admin, "/members", fields("email", "eve@example.test", "role", "owner")), http.StatusForbidden, `role="alert"`, "eve@example.test")
 	want(t, w.as(admin, "/members", nil), http.StatusOK, `value="manager"`)
 	want(t, w.as(admin, "/members", fields("email", "mia@example.test", "role", "manager")), http.StatusOK, "mia@example.test was added")
-	want(t, w.post("/members/"+w.owner.UserID.String()+"/remove", fields()), http.StatusConflict, `role="alert"`)
+	want(t, w.post("/members/"+w.Owner.UserID.String()+"/remove", fields()), http.StatusConflict, `role="alert"`)
 	want(t, w.post("/members", fields("email", "nobody", "role", "user")), http.StatusUnprocessableEntity, `value="nobody"`)
 }
 
 func TestPrice_isSetInEuros(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	m, err := w.catalog.Model(t.Context(), w.owner.Organisation, "inventiv/simulated-chat")
+	m, err := w.Catalog.Model(t.Context(), w.Owner.Organisation, "inventiv/simulated-chat")
 	ok(t, err)
 	path := "/models/" + m.ID.String() + "/price"
 	want(t, w.get(path), http.StatusOK, "the platform’s price list")
@@ -124,13 +124,13 @@ func TestPrice_isSetInEuros(t *testing.T) {
 	for _, bad := range []string{"", "-1", "free", "1e30", "0.0000000001"} {
 		want(t, w.post(path, fields("input", bad, "output", "1")), http.StatusUnprocessableEntity, `role="alert"`)
 	}
-	want(t, w.as(w.member(auth.Admin), path, nil), http.StatusForbidden)
+	want(t, w.as(w.Member(auth.Admin), path, nil), http.StatusForbidden)
 }
 
 func TestFallback_isNamedAndEnded(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	m, err := w.catalog.Model(t.Context(), w.owner.Organisation, "inventiv/simulated-chat")
+	m, err := w.Catalog.Model(t.Context(), w.Owner.Organisation, "inventiv/simulated-chat")
 	ok(t, err)
 	path := "/models/" + m.ID.String() + "/fallback"
 	want(t, w.get(path), http.StatusOK, "Fallback of inventiv/simulated-chat", "Qwen/Qwen2.5-0.5B-Instruct")
@@ -139,7 +139,7 @@ func TestFallback_isNamedAndEnded(t *testing.T) {
 	want(t, w.get("/models"), http.StatusOK, "then Qwen/Qwen2.5-0.5B-Instruct, Qwen/Qwen2.5-14B-Instruct")
 	want(t, w.post(path, fields("models", m.Name)), http.StatusUnprocessableEntity, `role="alert"`, `value="`+m.Name+`"`)
 	want(t, w.post(path, fields("models", "no/such")), http.StatusNotFound, `role="alert"`, `value="no/such"`)
-	want(t, w.as(w.member(auth.User), path, fields("models", "x")), http.StatusForbidden)
+	want(t, w.as(w.Member(auth.User), path, fields("models", "x")), http.StatusForbidden)
 	want(t, w.post(path, fields("models", "")), http.StatusSeeOther)
 	if page := w.get("/models"); strings.Contains(page.body, "then Qwen") {
 		t.Error("the fallback is not ended")
@@ -155,7 +155,7 @@ func TestAliases_areAddedRefusedAndRemoved(t *testing.T) {
 	want(t, w.post("/aliases", fields("name", "team/fast", "model", "inventiv/simulated-chat")), http.StatusConflict, `role="alert"`, `value="team/fast"`)
 	want(t, w.post("/aliases", fields("name", "two words", "model", "inventiv/simulated-chat")), http.StatusUnprocessableEntity, `role="alert"`, `value="two words"`)
 	want(t, w.post("/aliases", fields("name", "other", "model", "no/such")), http.StatusNotFound, `role="alert"`, `value="no/such"`)
-	want(t, w.as(w.member(auth.User), "/aliases", fields("name", "x", "model", "inventiv/simulated-chat")), http.StatusForbidden)
+	want(t, w.as(w.Member(auth.User), "/aliases", fields("name", "x", "model", "inventiv/simulated-chat")), http.StatusForbidden)
 	want(t, w.get("/aliases/team%2Ffast/remove"), http.StatusOK, "Remove the name team/fast?")
 	want(t, w.get("/aliases/nope/remove"), http.StatusNotFound)
 	want(t, w.post("/aliases/team%2Ffast/remove", fields()), http.StatusSeeOther)
@@ -177,7 +177,7 @@ func TestEndpoints_areAddedRefusedAndRemoved(t *testing.T) {
 	if strings.Contains(list.body+again.body, "very-secret-key") {
 		t.Error("the endpoint's key is written back")
 	}
-	private := w.as(w.member(auth.Admin), "/endpoints", fields("name", "inside", "model", "m", "url", "http://127.0.0.1:9/v1"))
+	private := w.as(w.Member(auth.Admin), "/endpoints", fields("name", "inside", "model", "m", "url", "http://127.0.0.1:9/v1"))
 	want(t, private, http.StatusForbidden, `role="alert"`, `value="inside"`)
 	want(t, w.get("/endpoints/office/remove"), http.StatusOK, "Remove office?")
 	want(t, w.post("/endpoints/office/remove", fields()), http.StatusSeeOther)
@@ -192,7 +192,7 @@ func TestEndpoints_sayThatOneIsSetAside(t *testing.T) {
 	var running sync.WaitGroup
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for _, l := range w.gateway.Loops()[:2] { // of the routes and of the limits
+	for _, l := range w.Gateway.Loops()[:2] { // of the routes and of the limits
 		running.Go(func() { l.Run(ctx) })
 		for l.Status().Passes == 0 {
 			<-tick.C
@@ -204,7 +204,7 @@ func TestEndpoints_sayThatOneIsSetAside(t *testing.T) {
 		strings.NewReader(`{"model":"team/model","messages":[{"role":"user","content":"hello"}]}`))
 	ask.Header.Set("Content-Type", "application/json")
 	answer := httptest.NewRecorder()
-	w.gateway.ServeAs(answer, ask, gateway.Caller{Organisation: w.owner.Organisation, UserID: w.owner.UserID})
+	w.Gateway.ServeAs(answer, ask, gateway.Caller{Organisation: w.Owner.Organisation, UserID: w.Owner.UserID})
 	if answer.Code != http.StatusServiceUnavailable {
 		t.Fatalf("the endpoint, which nobody serves, answered %d %s", answer.Code, answer.Body)
 	}
@@ -214,7 +214,7 @@ func TestEndpoints_sayThatOneIsSetAside(t *testing.T) {
 func TestAccount_changesPasswordThemeAndSessions(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	other, err := w.auth.SignIn(t.Context(), "ada@example.test", password, auth.Client{UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"})
+	other, err := w.Auth.SignIn(t.Context(), "ada@example.test", password, auth.Client{UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"})
 	ok(t, err)
 	page := w.get("/account")
 	want(t, page, http.StatusOK, "Firefox on Linux", "2 sessions", "this one")
@@ -239,12 +239,12 @@ func TestAccount_changesPasswordThemeAndSessions(t *testing.T) {
 func TestOrganisation_isSwitchedForThisSessionOnly(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	o, err := w.auth.CreateOrganisation(t.Context(), w.owner, w.owner.UserID, "Elsewhere", false)
+	o, err := w.Auth.CreateOrganisation(t.Context(), w.Owner, w.Owner.UserID, "Elsewhere", false)
 	ok(t, err)
 	want(t, w.get("/"), http.StatusOK, "Atelier Nord", `value="`+o.ID.String()+`"`)
 	want(t, w.post("/organisation", fields("organisation", o.ID.String())), http.StatusSeeOther)
 	want(t, w.get("/members"), http.StatusOK, "1 person in Elsewhere")
-	want(t, w.post("/organisation", fields("organisation", w.owner.UserID.String())), http.StatusNotFound)
+	want(t, w.post("/organisation", fields("organisation", w.Owner.UserID.String())), http.StatusNotFound)
 	want(t, w.post("/organisation", fields("organisation", "x")), http.StatusNotFound)
 }
 
@@ -267,11 +267,11 @@ func TestUsageCSV_hasAStableHeader(t *testing.T) {
 func TestPlayground_postsThroughTheGateway(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	a := w.as(w.session, "/playground/v1/chat/completions", fields(), "Content-Type: application/json")
+	a := w.as(w.Session, "/playground/v1/chat/completions", fields(), "Content-Type: application/json")
 	if a.status < 400 || !strings.Contains(a.body, `"error"`) || a.header.Get("X-Request-Id") == "" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	want(t, w.as(w.member(auth.Auditor), "/playground/v1/chat/completions", fields()), http.StatusForbidden)
+	want(t, w.as(w.Member(auth.Auditor), "/playground/v1/chat/completions", fields()), http.StatusForbidden)
 }
 
 func TestLimits_areSetOnAKeyAMemberAndTheOrganisation(t *testing.T) {
@@ -279,7 +279,7 @@ func TestLimits_areSetOnAKeyAMemberAndTheOrganisation(t *testing.T) {
 	w := setup(t)
 	want(t, w.post("/keys", fields("name", "bot", "scope", "inference", "expires", "90")), http.StatusOK)
 	key := regexp.MustCompile(`/keys/([0-9a-f-]{36})/limits`).FindString(w.get("/keys").body)
-	member := "/members/" + w.owner.UserID.String() + "/limits"
+	member := "/members/" + w.Owner.UserID.String() + "/limits"
 	want(t, w.get("/members"), http.StatusOK, member, "/organisation/limits")
 	for path, title := range map[string]string{key: "Limits of the key bot", member: "Limits of ", "/organisation/limits": "Limits of Atelier Nord"} {
 		want(t, w.get(path), http.StatusOK, title)
@@ -294,5 +294,5 @@ func TestLimits_areSetOnAKeyAMemberAndTheOrganisation(t *testing.T) {
 	want(t, w.post(key, fields("networks", "here")), http.StatusUnprocessableEntity, `value="here"`)
 	want(t, w.post(key, fields()), http.StatusSeeOther)
 	want(t, w.get("/keys/018f6b1c-2d3e-7f00-8a9b-0c1d2e3f4a5b/limits"), http.StatusNotFound)
-	want(t, w.as(w.member(auth.User), "/organisation/limits", nil), http.StatusForbidden)
+	want(t, w.as(w.Member(auth.User), "/organisation/limits", nil), http.StatusForbidden)
 }

@@ -2,54 +2,28 @@ package console_test
 
 import (
 	"context"
-	"errors"
 	"html"
-	"io"
-	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/inventiv-it-for-ai/inventiv/app/console"
-	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
 	"github.com/inventiv-it-for-ai/inventiv/app/money"
-	"github.com/inventiv-it-for-ai/inventiv/app/upstream"
-	"github.com/inventiv-it-for-ai/inventiv/app/web"
-	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
-	"github.com/inventiv-it-for-ai/inventiv/modules/agent/tunnel"
-	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
-	"github.com/inventiv-it-for-ai/inventiv/modules/catalog"
-	"github.com/inventiv-it-for-ai/inventiv/modules/events"
+	"github.com/inventiv-it-for-ai/inventiv/app/worldtest"
 	"github.com/inventiv-it-for-ai/inventiv/modules/finops"
-	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
-	"github.com/inventiv-it-for-ai/inventiv/modules/instance/mock"
 )
 
 const (
-	password = "violet tractor under nine bridges"
+	password = worldtest.Password
 	model    = "inventiv/simulated-chat"
 	offer    = "mock/local-1/SIM-L4-1-24G"
 )
 
-// site is a console over a database of its own. No loop runs but for as long as
-// a test asks for one, so nothing changes but by requests.
-type site struct {
-	t         *testing.T
-	instances *instance.Service
-	finops    *finops.Service
-	guard     *auth.Guard
-	owner     auth.Actor
-	session   string
-	billed    []finops.Resource
-	url       string
-}
+// site is a console as a browser without scripts has it.
+type site struct{ *world }
 
 func ok(t *testing.T, err error) {
 	t.Helper()
@@ -60,52 +34,7 @@ func ok(t *testing.T, err error) {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t}
-	ctx, log, pool := t.Context(), slog.New(slog.DiscardHandler), dbtest.New(t)
-	ring, err := keyring.Create(filepath.Join(t.TempDir(), "master.key"))
-	ok(t, err)
-	ok(t, auth.CheckKeyring(ctx, pool, ring))
-	people := auth.New(pool, ring, log, auth.Options{})
-	models := catalog.New(pool)
-	ok(t, models.Load(ctx))
-	hub := events.New(log)
-	cloud, err := mock.New(mock.Config{Dir: t.TempDir(), Log: log})
-	ok(t, err)
-	tunnels := tunnel.NewHub(func(uuid.UUID) {})
-	t.Cleanup(tunnels.Close)
-	s.instances, err = instance.New(ctx, instance.Config{
-		Pool: pool, Keyring: ring, Catalog: deployable{models}, Providers: map[string]instance.Provider{"mock": cloud},
-		Hub: tunnels, Events: hub, Log: log, AgentEndpoint: "127.0.0.1:1",
-	})
-	ok(t, err)
-	s.finops = finops.New(pool, s)
-	gate, err := gateway.New(gateway.Config{
-		Pool: pool, Keyring: ring, Keys: people.Keys, Instances: s, Prices: s, Models: models, Accounts: people, Events: hub,
-		SpoolDir: t.TempDir(), Log: log,
-	})
-	ok(t, err)
-	t.Cleanup(func() { ok(t, gate.Close(context.WithoutCancel(ctx))) })
-	s.guard = auth.NewGuard(people, "http://127.0.0.1")
-	pages := console.New(console.Config{
-		Auth: people, Guard: s.guard, Catalog: models, Instances: s.instances, Finops: s.finops, Gateway: gate, Events: hub,
-		Loops: s.instances.Loops(), Providers: []string{"mock"}, PublicURL: "http://127.0.0.1", Version: "v1.2.3", Log: log,
-	})
-	router, err := web.New(web.Config{Log: log, PublicURL: "http://127.0.0.1", SignIn: console.SignIn, ErrorPage: pages.ErrorPage})
-	ok(t, err)
-	ok(t, pages.Register(router))
-	handler, err := router.Handler()
-	ok(t, err)
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	s.url = server.URL
-
-	link, err := people.BootstrapAdmin(ctx, "ada@example.test", "")
-	ok(t, err)
-	s.session, err = people.Redeem(ctx, link, password, "Atelier Nord", auth.Client{})
-	ok(t, err)
-	s.owner, err = people.Authenticate(ctx, s.session)
-	ok(t, err)
-	return s
+	return &site{setup(t)}
 }
 
 // answer is a page as a browser without scripts gets it.
@@ -130,33 +59,18 @@ func (a answer) wants(t *testing.T, status int, texts ...string) {
 
 func (s *site) get(path string) answer {
 	s.t.Helper()
-	return s.send(http.MethodGet, path, nil)
+	return s.send(path, nil)
 }
 
 func (s *site) post(path string, pairs ...string) answer {
 	s.t.Helper()
-	form := url.Values{}
-	for i := 0; i < len(pairs); i += 2 {
-		form.Add(pairs[i], pairs[i+1])
-	}
-	return s.send(http.MethodPost, path, form)
+	return s.send(path, fields(pairs...))
 }
 
-func (s *site) send(method, path string, form url.Values) answer {
+func (s *site) send(path string, form url.Values) answer {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(form.Encode()))
-	ok(s.t, err)
-	req.Header.Set("Accept", "text/html")
-	req.AddCookie(s.guard.Cookies.Set(s.session))
-	if form != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	ok(s.t, err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	ok(s.t, err)
-	return answer{resp.StatusCode, resp.Header.Get("Location"), html.UnescapeString(string(body))}
+	r := s.as(s.Session, path, form)
+	return answer{r.status, r.header.Get("Location"), html.UnescapeString(r.body)}
 }
 
 // launch runs the loop that starts what deployments want until there is an
@@ -166,7 +80,7 @@ func (s *site) launch() instance.Instance {
 	ctx, stop := context.WithTimeout(s.t.Context(), 20*time.Second)
 	defer stop()
 	done := make(chan struct{})
-	for _, l := range s.instances.Loops() {
+	for _, l := range s.Instances.Loops() {
 		if l.Status().Name == "scale" {
 			go func() { defer close(done); l.Run(ctx) }()
 		}
@@ -175,7 +89,7 @@ func (s *site) launch() instance.Instance {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		all, err := s.instances.Instances(ctx, s.owner.Organisation, instance.Filter{})
+		all, err := s.Instances.Instances(ctx, s.Owner.Organisation, instance.Filter{})
 		ok(s.t, err)
 		if len(all) > 0 {
 			return all[0]
@@ -183,44 +97,6 @@ func (s *site) launch() instance.Instance {
 		<-tick.C
 	}
 }
-
-// Resources bills what the test says.
-func (s *site) Resources(context.Context, time.Time) ([]finops.Resource, error) { return s.billed, nil }
-
-// Routes, Transport and PriceBook serve nothing, for nothing.
-func (*site) Routes(context.Context) ([]gateway.Replica, []gateway.Sleeping, error) {
-	return nil, nil, nil
-}
-func (*site) Open(uuid.UUID) (upstream.Conn, error) { return nil, errors.ErrUnsupported }
-func (*site) Wake(context.Context, auth.Actor, string) (bool, error) {
-	return false, errors.ErrUnsupported
-}
-func (*site) Used(context.Context, []uuid.UUID) error            { return nil }
-func (*site) PriceBook(context.Context) ([]gateway.Price, error) { return nil, nil }
-
-// deployable is the catalogue in the words of instance.
-type deployable struct{ catalog *catalog.Service }
-
-func (d deployable) Model(ctx context.Context, organisation uuid.UUID, ref string) (instance.Model, error) {
-	m, err := d.catalog.Model(ctx, organisation, ref)
-	return instance.Model{
-		ID: m.ID, Name: m.Name, Kind: string(m.Kind), VRAMGB: m.RequiredVRAMGB, VolumeGB: m.VolumeGB, Simulated: m.Simulated, Engine: m.Engine,
-	}, err
-}
-
-func (d deployable) Offers(ctx context.Context) ([]instance.Offer, error) {
-	offers, err := d.catalog.Offers(ctx)
-	list := make([]instance.Offer, len(offers))
-	for i, o := range offers {
-		list[i] = instance.Offer{
-			Ref: instance.OfferRef{Provider: o.Provider, Zone: o.Zone, Type: o.Type}, VRAMGB: o.VRAMGB(), PricePerHour: o.PricePerHour,
-			Stock: instance.Stock(o.Stock),
-		}
-	}
-	return list, err
-}
-
-func (deployable) Refresh(context.Context, string, []instance.ProviderOffer) error { return nil }
 
 func TestDeploy_refusalsKeepTheForm(t *testing.T) {
 	t.Parallel()
@@ -244,7 +120,7 @@ func TestDeploy_refusalsKeepTheForm(t *testing.T) {
 		wants(t, 422, "after 99999 minutes", `value="99999"`, `href="#idle"`)
 	s.post("/deployments", "model", model, "first", "mock/local-1/NOWHERE", "name", "chat", "min", "1", "max", "1").
 		wants(t, 422, "NOWHERE", `value="chat"`)
-	if all, err := s.instances.Deployments(t.Context(), s.owner.Organisation); err != nil || len(all) != 0 {
+	if all, err := s.Instances.Deployments(t.Context(), s.Owner.Organisation); err != nil || len(all) != 0 {
 		t.Fatalf("%d deployments after refusals (%v), want none", len(all), err)
 	}
 	made := wish("chat", "0", "1", model)
@@ -287,12 +163,12 @@ func TestInstance_pagesAndVerbs(t *testing.T) {
 	s.post("/deployments", "model", model, "first", offer, "name", "chat", "min", "1", "max", "1").wants(t, 303)
 	i := s.launch()
 	hour := time.Now().Add(-time.Hour)
-	s.billed = []finops.Resource{{
-		ID: uuid.Must(uuid.NewV7()), Organisation: s.owner.Organisation, InstanceID: i.ID, Instance: i.Name, Model: i.Model,
+	s.Billed = []finops.Resource{{
+		ID: uuid.Must(uuid.NewV7()), Organisation: s.Owner.Organisation, InstanceID: i.ID, Instance: i.Name, Model: i.Model,
 		Provider: "mock", Zone: "local-1", Kind: "server", Description: "Server under test", PricePerHour: money.EUR(750_000_000),
 		CreatedAt: hour, UpdatedAt: hour,
 	}}
-	_, err := s.finops.Meter(t.Context())
+	_, err := s.Finops.Meter(t.Context())
 	ok(t, err)
 
 	s.get("/instances").wants(t, 200, i.Name, `data-state="provisioning"`, "0.75")
@@ -312,7 +188,7 @@ func TestInstance_pagesAndVerbs(t *testing.T) {
 	s.get(at).wants(t, 200, "cordoned")
 	s.post(at+"/uncordon").wants(t, 303)
 	s.post(at+"/terminate", "confirm", i.Name).wants(t, 303)
-	d, err := s.instances.Instance(t.Context(), s.owner.Organisation, i.Name)
+	d, err := s.Instances.Instance(t.Context(), s.Owner.Organisation, i.Name)
 	ok(t, err)
 	if d.Desired != instance.WantTerminated {
 		t.Errorf("desired %s after terminate, want %s", d.Desired, instance.WantTerminated)

@@ -15,7 +15,7 @@ import (
 func (w *world) asked(by auth.Actor, key uuid.UUID, model, named, status, code string, ago time.Duration) string {
 	w.t.Helper()
 	id := uuid.Must(uuid.NewV7())
-	_, err := w.pool.Exec(w.t.Context(), `
+	_, err := w.Pool.Exec(w.t.Context(), `
 INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, asked, path, upstream, upstream_id, status,
   http_status, error, streamed, prompt_tokens, completion_tokens, usage_source, input_price, output_price, cost, first_token_us, duration_us)
 VALUES ($1, now() - $2::interval, $3, $4, $5, $6, $7, '/v1/chat/completions', 'endpoint', gen_random_uuid(), $8, 200, $9, true, 10, 101,
@@ -27,11 +27,11 @@ VALUES ($1, now() - $2::interval, $3, $4, $5, $6, $7, '/v1/chat/completions', 'e
 func TestRequests_filtersComeFromTheAddress(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	key, _, err := w.auth.CreateKey(t.Context(), w.owner, "billing-bot", auth.ScopeInference, time.Time{})
+	key, _, err := w.Auth.CreateKey(t.Context(), w.Owner, "billing-bot", auth.ScopeInference, time.Time{})
 	ok(t, err)
-	whole := w.asked(w.owner, key.ID, "big/model", "fast", "completed", "", time.Minute)
-	cut := w.asked(w.owner, uuid.New(), "small", "", "interrupted", "client_gone", 2*time.Minute)
-	old := w.asked(w.owner, key.ID, "small", "", "completed", "", 50*time.Hour)
+	whole := w.asked(w.Owner, key.ID, "big/model", "fast", "completed", "", time.Minute)
+	cut := w.asked(w.Owner, uuid.New(), "small", "", "interrupted", "client_gone", 2*time.Minute)
+	old := w.asked(w.Owner, key.ID, "small", "", "completed", "", 50*time.Hour)
 	now := time.Now().UTC()
 	for query, shown := range map[string][]string{
 		"":                                   {whole, cut},
@@ -45,7 +45,7 @@ func TestRequests_filtersComeFromTheAddress(t *testing.T) {
 		"?min_duration_ms=2501":              nil,
 		"?min_first_token_ms=500":            {whole, cut},
 		"?upstream=" + uuid.NewString():      nil,
-		"?member=" + w.owner.UserID.String(): {whole, cut},
+		"?member=" + w.Owner.UserID.String(): {whole, cut},
 		"?from=" + now.Add(-60*time.Hour).Format("2006-01-02T15:04") + "&to=" + now.Add(-40*time.Hour).Format("2006-01-02T15:04"): {old},
 	} {
 		a := w.get("/requests" + query)
@@ -85,7 +85,7 @@ func TestRequests_pagesGoOnWhereTheLastEnded(t *testing.T) {
 	const n = 120
 	ids := map[string]bool{}
 	for i := range n {
-		ids[w.asked(w.owner, uuid.Nil, "m", "", "completed", "", time.Duration(i/4)*time.Second)] = true
+		ids[w.asked(w.Owner, uuid.Nil, "m", "", "completed", "", time.Duration(i/4)*time.Second)] = true
 	}
 	path, pages := "/requests?model=m", 0
 	for ; path != "" && pages < n; pages++ {
@@ -113,8 +113,8 @@ func TestRequests_B22_neverAnotherOnes(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	key := uuid.New()
-	theirs := w.asked(w.owner, key, "m", "fast", "completed", "", time.Minute)
-	for name, session := range map[string]string{"another organisation": w.stranger(), "another member": w.member(auth.User)} {
+	theirs := w.asked(w.Owner, key, "m", "fast", "completed", "", time.Minute)
+	for name, session := range map[string]string{"another organisation": w.Stranger(), "another member": w.Member(auth.User)} {
 		for _, path := range []string{"/requests", "/requests?model=m", "/requests?key=" + key.String(), "/requests?period=7d&status=completed"} {
 			a := w.as(session, path, nil)
 			want(t, a, http.StatusOK)
@@ -126,16 +126,16 @@ func TestRequests_B22_neverAnotherOnes(t *testing.T) {
 			want(t, w.as(session, "/requests/"+id, nil), http.StatusNotFound)
 		}
 	}
-	user := w.as(w.member(auth.Manager), "/requests?member="+w.owner.UserID.String(), nil)
+	user := w.as(w.Member(auth.Manager), "/requests?member="+w.Owner.UserID.String(), nil)
 	want(t, user, http.StatusOK, theirs)
 }
 
 func TestRequests_aUserIsNotOfferedOtherMembers(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	session := w.member(auth.User)
+	session := w.Member(auth.User)
 	if a := w.as(session, "/requests", nil); strings.Contains(a.body, `name="member"`) {
 		t.Error("a user can choose a member")
 	}
-	want(t, w.as(session, "/requests?member="+w.owner.UserID.String(), nil), http.StatusForbidden, "not those of another member")
+	want(t, w.as(session, "/requests?member="+w.Owner.UserID.String(), nil), http.StatusForbidden, "not those of another member")
 }

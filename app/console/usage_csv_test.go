@@ -15,9 +15,9 @@ import (
 // use makes a key of the actor's and a record of its use.
 func (w *world) use(by auth.Actor, keyName string) {
 	w.t.Helper()
-	key, _, err := w.auth.CreateKey(w.t.Context(), by, keyName, auth.ScopeInference, time.Time{})
+	key, _, err := w.Auth.CreateKey(w.t.Context(), by, keyName, auth.ScopeInference, time.Time{})
 	ok(w.t, err)
-	_, err = w.pool.Exec(w.t.Context(), `
+	_, err = w.Pool.Exec(w.t.Context(), `
 		INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, path, upstream, upstream_id,
 		       status, http_status, streamed, prompt_tokens, completion_tokens, usage_source, input_price, output_price, cost, duration_us)
 		VALUES ($1, now() - interval '1 minute', $2, $3, $4, '@SUM(A1)', '/v1/chat/completions', 'endpoint', $5,
@@ -31,17 +31,17 @@ func (w *world) use(by auth.Actor, keyName string) {
 func TestUsage_namesKeysAndOwnersToWhoMaySeeAll(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	gone, err := w.auth.Authenticate(t.Context(), w.member(auth.User))
+	gone, err := w.Auth.Authenticate(t.Context(), w.Member(auth.User))
 	ok(t, err)
-	w.use(w.owner, "owners-key")
+	w.use(w.Owner, "owners-key")
 	w.use(gone, "key-of-one-who-left")
-	ok(t, w.auth.RemoveMember(t.Context(), w.owner, gone.UserID))
+	ok(t, w.Auth.RemoveMember(t.Context(), w.Owner, gone.UserID))
 	for _, role := range []auth.Role{auth.Admin, auth.Manager, auth.Auditor} {
-		session := w.member(role)
+		session := w.Member(role)
 		want(t, w.as(session, "/usage?by=key&period=24h", nil), http.StatusOK, "owners-key", "ada@example.test", "key-of-one-who-left", "user@example.test")
 		want(t, w.as(session, "/usage.csv?period=24h", nil), http.StatusOK, "owners-key", "key-of-one-who-left", "user@example.test")
 	}
-	if a := w.as(w.member(auth.User), "/usage?by=key&period=24h", nil); strings.Contains(a.body, "owners-key") {
+	if a := w.as(w.Member(auth.User), "/usage?by=key&period=24h", nil); strings.Contains(a.body, "owners-key") {
 		t.Error("a user is shown another member's key")
 	}
 }
@@ -50,7 +50,7 @@ func TestUsage_namesKeysAndOwnersToWhoMaySeeAll(t *testing.T) {
 func TestUsageCSV_noNameIsAFormula(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.use(w.owner, `=HYPERLINK("x")`)
+	w.use(w.Owner, `=HYPERLINK("x")`)
 	a := w.get("/usage.csv?period=24h")
 	want(t, a, http.StatusOK)
 	rows, err := csv.NewReader(strings.NewReader(a.body)).ReadAll()
