@@ -87,6 +87,7 @@ func (a *API) table() []route {
 			op(a, get, "/organisation/limits", auth.MembersView, ok, "What the organisation may use", a.getOrganisationLimits),
 			op(a, put, "/organisation/limits", auth.LimitsEdit, ok, "Replace what the organisation may use", a.putOrganisationLimits),
 			op(a, get, "/limits", auth.MembersView, ok, "Everything that is limited", a.getLimits),
+			op(a, get, "/audit", auth.AuditView, ok, "Who changed what, newest first", a.getAudit),
 		}},
 		{"Usage and costs", []route{
 			op(a, get, "/usage/summary", auth.UsageOwn, ok, "Requests, tokens and their cost in a period", a.getUsage),

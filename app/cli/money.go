@@ -97,7 +97,7 @@ func (n *noun) records() {
 		for name, value := range filters {
 			optional(query, name, *value)
 		}
-		return c.eachRecord(query, limit)
+		return c.pages("/usage/records", recordColumns, query, limit)
 	})
 	f := cmd.Flags()
 	when.on(cmd)
@@ -118,13 +118,14 @@ func (n *noun) records() {
 	f.IntVar(&limit, "limit", 0, "at most so many; all when it is left out")
 }
 
-// eachRecord writes page after page, so that a long list needs no memory and is
-// cut short when its reader has seen enough.
-func (c *call) eachRecord(query url.Values, limit int) error {
-	columns := []column{
-		moment("STARTED", "started_at"), col("MODEL", "model"), col("STATUS", "status"), col("ERROR", "error"), col("HTTP", "http_status"), col("PROMPT", "prompt_tokens"),
-		col("COMPLETION", "completion_tokens"), eur("COST EUR", "cost"), inMillis("FIRST MS", "first_token_ms"), inMillis("MS", "duration_ms"), col("REQUEST", "request_id"),
-	}
+var recordColumns = []column{
+	moment("STARTED", "started_at"), col("MODEL", "model"), col("STATUS", "status"), col("ERROR", "error"), col("HTTP", "http_status"), col("PROMPT", "prompt_tokens"),
+	col("COMPLETION", "completion_tokens"), eur("COST EUR", "cost"), inMillis("FIRST MS", "first_token_ms"), inMillis("MS", "duration_ms"), col("REQUEST", "request_id"),
+}
+
+// pages writes page after page of a list, so that a long one needs no memory and
+// is cut short when its reader has seen enough.
+func (c *call) pages(path string, columns []column, query url.Values, limit int) error {
 	out := printer{w: c.w, asJSON: c.asJSON}
 	shown := 0
 	if c.asJSON {
@@ -139,7 +140,7 @@ func (c *call) eachRecord(query url.Values, limit int) error {
 		}
 		query.Set("limit", strconv.Itoa(size))
 		var answer row
-		if err := c.get("/usage/records", query, &answer); err != nil {
+		if err := c.get(path, query, &answer); err != nil {
 			return err
 		}
 		records := answer.rows("items")

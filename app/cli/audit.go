@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (c Config) audit() *cobra.Command {
+	n := c.noun("audit", "Who changed what")
+	var limit int
+	cmd := n.verb("list", "List changes, newest first", func(c *call) error {
+		return c.pages("/audit", []column{
+			moment("AT", "at"), col("WHO", "actor_name"), col("FROM", "ip"), col("ACTION", "action"), col("OBJECT", "object"), {"DETAIL", detail},
+		}, url.Values{}, limit)
+	})
+	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many; 0 for all")
+	return n.cmd
+}
+
+// detail writes what else there is to say as name=value.
+func detail(r row) string {
+	all := r.sub("detail")
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		words = append(words, printable(fmt.Sprintf("%s=%v", name, all[name])))
+	}
+	return strings.Join(words, " ")
+}
