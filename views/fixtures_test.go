@@ -270,7 +270,7 @@ func records() []views.RecordRow {
 	}
 	cut := rec
 	cut.ID, cut.At, cut.Status, cut.Key, cut.Output = "0193a1c2-71aa-7c11-9f02-3b1d5e8a4c60", ago(70*time.Second), "interrupted", "support-copilot", 17
-	cut.Error, cut.Asked, cut.Source, cut.Endpoint, cut.HTTP = "client_gone", "fast", "counted", true, 0
+	cut.Error, cut.Asked, cut.Source, cut.Endpoint, cut.HTTP, cut.Retried = "client_gone", "fast", "counted", true, 0, true
 	return []views.RecordRow{rec, cut}
 }
 

@@ -60,6 +60,7 @@ type RecordRow struct {
 	Upstream   string
 	UpstreamID string
 	Endpoint   bool // the upstream is one
+	Retried    bool // another one did not take it before
 	Status     string
 	HTTP       int
 	Error      string // code

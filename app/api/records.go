@@ -46,6 +46,7 @@ type Record struct {
 	UserID           string    `json:"user_id" required:"true"`
 	UpstreamID       uuid.UUID `json:"upstream_id" required:"true"`
 	Upstream         string    `json:"upstream" required:"true" enum:"instance,endpoint"`
+	Retried          bool      `json:"retried" required:"true" description:"A first server did not take the request; upstream_id is the one that was asked then."`
 	Status           string    `json:"status" required:"true" enum:"completed,interrupted"`
 	HTTPStatus       int       `json:"http_status" required:"true" description:"What the client was sent; 0: nothing."`
 	Error            string    `json:"error" required:"true"`
@@ -65,7 +66,7 @@ type Record struct {
 func toRecord(r gateway.Record) Record {
 	out := Record{
 		RequestID: r.RequestID, StartedAt: r.StartedAt.UTC(), Model: r.Model, Asked: r.Asked, Path: r.Path, KeyID: idText(r.KeyID), UserID: idText(r.UserID),
-		UpstreamID: r.UpstreamID, Upstream: "instance", Status: r.Status, HTTPStatus: r.HTTPStatus, Error: r.Error, Streamed: r.Streamed,
+		UpstreamID: r.UpstreamID, Upstream: "instance", Status: r.Status, HTTPStatus: r.HTTPStatus, Error: r.Error, Streamed: r.Streamed, Retried: r.Retried,
 		PromptTokens: r.PromptTokens, CompletionTokens: r.CompletionTokens, CachedTokens: r.CachedTokens, UsageSource: r.UsageSource,
 		PriceID: r.PriceID, InputPrice: r.InputPrice, OutputPrice: r.OutputPrice, Cost: r.Cost, DurationMillis: millis(r.Duration),
 	}

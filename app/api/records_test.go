@@ -76,8 +76,14 @@ func TestRecords_everyFilterNarrows(t *testing.T) {
 	}
 	var page api.Records
 	w.do("GET", "/api/v1/usage/records?model=fast&"+from, "").into(t, &page)
-	if r := page.Items[0]; r.Asked != "fast" || r.Model != "big/model" {
-		t.Errorf("asked for %q, answered by %q", r.Asked, r.Model)
+	if r := page.Items[0]; r.Asked != "fast" || r.Model != "big/model" || r.Retried {
+		t.Errorf("asked for %q, answered by %q, retried: %v", r.Asked, r.Model, r.Retried)
+	}
+	_, err = w.Pool.Exec(t.Context(), `UPDATE gateway.usage_records SET retried = true WHERE request_id = $1`, cut)
+	ok(t, err)
+	w.do("GET", "/api/v1/usage/records?request_id="+cut.String(), "").into(t, &page)
+	if len(page.Items) != 1 || !page.Items[0].Retried {
+		t.Errorf("asked of two servers: %+v", page.Items)
 	}
 }
 

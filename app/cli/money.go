@@ -120,7 +120,7 @@ func (n *noun) records() {
 
 var recordColumns = []column{
 	moment("STARTED", "started_at"), col("MODEL", "model"), col("STATUS", "status"), col("ERROR", "error"), col("HTTP", "http_status"), col("PROMPT", "prompt_tokens"),
-	col("COMPLETION", "completion_tokens"), eur("COST EUR", "cost"), inMillis("FIRST MS", "first_token_ms"), inMillis("MS", "duration_ms"), col("REQUEST", "request_id"),
+	col("COMPLETION", "completion_tokens"), eur("COST EUR", "cost"), inMillis("FIRST MS", "first_token_ms"), inMillis("MS", "duration_ms"), col("RETRIED", "retried"), col("REQUEST", "request_id"),
 }
 
 // pages writes page after page of a list, so that a long one needs no memory and

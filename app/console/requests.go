@@ -196,7 +196,7 @@ func recordRow(r gateway.Record, n names) views.RecordRow {
 	key, member := n.key(r.KeyID, r.UserID)
 	return views.RecordRow{
 		ID: r.RequestID.String(), At: r.StartedAt, Key: key, KeyID: idText(r.KeyID), Member: member, Model: r.Model, Asked: r.Asked, Path: r.Path,
-		Upstream: n.upstream(r.UpstreamID, r.Endpoint), UpstreamID: r.UpstreamID.String(), Endpoint: r.Endpoint,
+		Upstream: n.upstream(r.UpstreamID, r.Endpoint), UpstreamID: r.UpstreamID.String(), Endpoint: r.Endpoint, Retried: r.Retried,
 		Status: r.Status, HTTP: r.HTTPStatus, Error: r.Error, Streamed: r.Streamed, Source: r.UsageSource,
 		Input: r.PromptTokens, Output: r.CompletionTokens, Cached: r.CachedTokens, FirstToken: r.FirstToken, Took: r.Duration,
 		Value: r.Cost, InputPrice: r.InputPrice, OutputPrice: r.OutputPrice,

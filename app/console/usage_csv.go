@@ -28,6 +28,7 @@ var csvHeader = []string{
 	"request_id", "started_at", "key_id", "key_name", "user_id", "user_email", "model", "path", "upstream_id", "upstream_name",
 	"status", "http_status", "error", "streamed", "prompt_tokens", "completion_tokens", "cached_tokens", "usage_source",
 	"input_price_eur_per_million", "output_price_eur_per_million", "cost_eur", "first_token_us", "duration_us", "asked",
+	"retried",
 }
 
 // getUsageCSV serves GET /usage.csv: every request of the period, with the same
@@ -79,6 +80,7 @@ func csvRecord(r gateway.Record, n names) []string {
 		r.Model, r.Path, r.UpstreamID.String(), n.upstream(r.UpstreamID, r.Endpoint), r.Status, strconv.Itoa(r.HTTPStatus), r.Error,
 		strconv.FormatBool(r.Streamed), count(r.PromptTokens), count(r.CompletionTokens), count(r.CachedTokens), r.UsageSource,
 		r.InputPrice.String(), r.OutputPrice.String(), r.Cost.String(), count(r.FirstToken.Microseconds()), count(r.Duration.Microseconds()), r.Asked,
+		strconv.FormatBool(r.Retried),
 	}
 	for i, cell := range cells {
 		cells[i] = unarmed(cell)

@@ -43,7 +43,7 @@ func (x *exchange) priceAs(way *route) {
 
 // sentTo notes that another server has the request now.
 func (x *exchange) sentTo(to *target) {
-	x.record.UpstreamID, x.record.Endpoint = to.id, to.endpoint
+	x.record.UpstreamID, x.record.Endpoint, x.record.Retried = to.id, to.endpoint, true
 	x.waited += time.Since(x.asked)
 }
 

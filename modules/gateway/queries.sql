@@ -99,7 +99,7 @@ SELECT upstream, upstream_id, count(*) AS requests, coalesce(sum(prompt_tokens),
 -- UsageRecords is a page of records, the newest first, before a position. What
 -- is null or empty does not narrow it.
 SELECT request_id, started_at, key_id, user_id, model, asked, path, upstream, upstream_id, status, http_status, error, streamed, prompt_tokens,
-       completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost, first_token_us, duration_us
+       completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost, first_token_us, duration_us, retried
   FROM gateway.usage_records
  WHERE organisation_id = @organisation_id AND started_at >= @since AND started_at < @until
    AND (sqlc.narg('user_id')::uuid IS NULL OR user_id = sqlc.narg('user_id')::uuid)
@@ -113,7 +113,7 @@ SELECT request_id, started_at, key_id, user_id, model, asked, path, upstream, up
 
 -- name: UsageRecord :one
 SELECT request_id, started_at, key_id, user_id, model, asked, path, upstream, upstream_id, status, http_status, error, streamed, prompt_tokens,
-       completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost, first_token_us, duration_us
+       completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost, first_token_us, duration_us, retried
   FROM gateway.usage_records
  WHERE request_id = @request_id AND organisation_id = @organisation_id
    AND (sqlc.narg('user_id')::uuid IS NULL OR user_id = sqlc.narg('user_id')::uuid) LIMIT 1;

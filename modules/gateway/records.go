@@ -31,6 +31,7 @@ type Record struct {
 	Path             string
 	UpstreamID       uuid.UUID
 	Endpoint         bool
+	Retried          bool   // a first server did not take it
 	Status           string // completed or interrupted
 	HTTPStatus       int
 	Error            string
@@ -183,7 +184,7 @@ func toRecord(r gatewaydb.UsageRecordsRow) Record {
 		Path: r.Path, UpstreamID: r.UpstreamID, Endpoint: r.Upstream == "endpoint", Status: r.Status, HTTPStatus: int(r.HttpStatus),
 		Error: r.Error, Streamed: r.Streamed, PromptTokens: r.PromptTokens, CompletionTokens: r.CompletionTokens, CachedTokens: r.CachedTokens,
 		UsageSource: r.UsageSource, InputPrice: r.InputPrice, OutputPrice: r.OutputPrice, Cost: r.Cost,
-		Duration: time.Duration(r.DurationUs) * time.Microsecond,
+		Duration: time.Duration(r.DurationUs) * time.Microsecond, Retried: r.Retried,
 	}
 	if r.PriceID != nil {
 		out.PriceID = *r.PriceID

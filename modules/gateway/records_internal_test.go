@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -75,5 +76,30 @@ func TestRecords_whatFailedHasAnIndex(t *testing.T) {
 		if !strings.Contains(plan, "started_at_idx1 on") || strings.Contains(plan, "started_at_idx on") {
 			t.Fatalf("plan %d does not use the index of what failed:\n%s", i, plan)
 		}
+	}
+}
+
+func TestRecords_sayWhoWasAskedSecond(t *testing.T) {
+	t.Parallel()
+	full := answering(t, http.StatusServiceUnavailable, "application/json", `{"error":{"message":"Full."}}`)
+	b := newBed(t, dbtest.New(t), full, answering(t, http.StatusOK, "application/json", wholeAnswer))
+	retried := 0
+	eventually(t, 10*time.Second, "each was asked first", func() bool {
+		if res := b.ask(t, "/v1/chat/completions", chatBody("")); res.StatusCode != http.StatusOK {
+			t.Errorf("got %d %s", res.StatusCode, text(t, res))
+		}
+		retried = int(figures(t, b)["inventiv_gateway_retries_total"].GetCounter().GetValue())
+		return retried > 0
+	})
+	for _, r := range b.stored(t) {
+		if r.UpstreamID != b.instances.order[1] {
+			t.Errorf("answered by another: %+v", r)
+		}
+		if r.Retried {
+			retried--
+		}
+	}
+	if retried != 0 {
+		t.Errorf("%d more were retried than the records say", retried)
 	}
 }

@@ -20,7 +20,7 @@ import (
 var usageColumns = []string{ //nolint:gochecknoglobals // constant
 	"request_id", "started_at", "organisation_id", "key_id", "user_id", "model", "asked", "path", "upstream", "upstream_id", "status",
 	"http_status", "error", "streamed", "prompt_tokens", "completion_tokens", "cached_tokens", "usage_source", "price_id", "input_price",
-	"output_price", "cost", "first_token_us", "duration_us",
+	"output_price", "cost", "first_token_us", "duration_us", "retried",
 }
 
 // usageBatch is a batch on its way into the database, in memory that is used
@@ -149,6 +149,7 @@ func (b *usageBatch) add(r *spool.Record) {
 	to.Nano(int64(paid))
 	countOrNull(to, r.FirstToken.Microseconds())
 	to.Int8(r.Duration.Microseconds())
+	to.Bool(r.Retried)
 
 	if paid <= 0 {
 		return

@@ -61,6 +61,7 @@ type Record struct {
 	Source       Source // of final records only
 	Endpoint     bool   // the upstream is an endpoint, not an instance
 	Streamed     bool
+	Retried      bool // a first server did not take the request: UpstreamID is the second
 	RequestID    uuid.UUID
 	StartedAt    time.Time
 	Organisation uuid.UUID
@@ -92,7 +93,8 @@ var errPayload = errors.New("not a record")
 // ids of 16 bytes, then numbers as varints (times and durations in
 // nanoseconds, prices in nano-euros) and texts with their length. Version 2 has
 // one text more than version 1, Asked, and is written only where that is not
-// empty: a release that knows version 1 alone can read the rest.
+// empty: a release that knows version 1 alone can read the rest. So it is with
+// the flag Retried, which was not there in the beginning.
 func (r *Record) encode(b []byte) []byte {
 	flags := byte(0)
 	if r.Endpoint {
@@ -100,6 +102,9 @@ func (r *Record) encode(b []byte) []byte {
 	}
 	if r.Streamed {
 		flags |= 2
+	}
+	if r.Retried {
+		flags |= 4
 	}
 	version := byte(1)
 	if r.Asked != "" {
@@ -124,12 +129,12 @@ func (r *Record) encode(b []byte) []byte {
 // decode reads what encode wrote.
 func (r *Record) decode(b []byte) error {
 	const fixed = 4 + 5*16
-	if len(b) < fixed || b[0] < 1 || b[0] > 2 || Status(b[1]) > Interrupted || b[2] > 3 || Source(b[3]) > Counted {
+	if len(b) < fixed || b[0] < 1 || b[0] > 2 || Status(b[1]) > Interrupted || b[2] > 7 || Source(b[3]) > Counted {
 		return errPayload
 	}
 	version := b[0]
 	r.Asked = ""
-	r.Status, r.Endpoint, r.Streamed, r.Source = Status(b[1]), b[2]&1 != 0, b[2]&2 != 0, Source(b[3])
+	r.Status, r.Endpoint, r.Streamed, r.Retried, r.Source = Status(b[1]), b[2]&1 != 0, b[2]&2 != 0, b[2]&4 != 0, Source(b[3])
 	b = b[4:]
 	for _, id := range [...]*uuid.UUID{&r.RequestID, &r.Organisation, &r.KeyID, &r.UserID, &r.UpstreamID} {
 		b = b[copy(id[:], b):]

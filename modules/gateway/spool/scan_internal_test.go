@@ -16,7 +16,7 @@ func some(r *rand.Rand, n int) (records []Record, frames [][]byte) {
 		rec := Record{
 			Status: Status(r.IntN(3)), RequestID: uuid.New(), StartedAt: time.Unix(0, r.Int64()).UTC(), Model: strings.Repeat(mark, r.IntN(100)),
 			Path: "/v1/completions", PromptTokens: r.Int64(), CompletionTokens: -r.Int64(), Error: "upstream_lost",
-			Asked: strings.Repeat("a", r.IntN(2)),
+			Asked: strings.Repeat("a", r.IntN(2)), Retried: r.IntN(2) == 0,
 		}
 		records = append(records, rec)
 		frames = append(frames, frame(nil, &rec))
@@ -97,13 +97,16 @@ func TestDecode_readsBothVersions(t *testing.T) {
 	for version, asked := range map[byte]string{1: "", 2: "fast"} {
 		want := Record{Status: Completed, RequestID: uuid.New(), StartedAt: time.Unix(0, 7).UTC(), Model: "m", Path: "/v1/x", Error: "e", Asked: asked}
 		payload := want.encode(nil)
-		got := Record{Asked: "of the record before"}
+		got := Record{Asked: "of the record before", Retried: true}
 		if err := got.decode(payload); err != nil || got != want || payload[0] != version {
 			t.Errorf("version %d: %+v, %v; want version %d and %+v", payload[0], got, err, version, want)
 		}
 		other := append([]byte{3 - version}, payload[1:]...)
 		if got.decode(other) == nil {
 			t.Errorf("version %d is read as %d", version, other[0])
+		}
+		if payload[2] > 3 {
+			t.Errorf("the flags are %b, which older releases do not know", payload[2])
 		}
 	}
 }

@@ -1021,7 +1021,7 @@ func (q *Queries) UsageByUpstream(ctx context.Context, arg UsageByUpstreamParams
 
 const usageRecord = `-- name: UsageRecord :one
 SELECT request_id, started_at, key_id, user_id, model, asked, path, upstream, upstream_id, status, http_status, error, streamed, prompt_tokens,
-       completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost, first_token_us, duration_us
+       completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost, first_token_us, duration_us, retried
   FROM gateway.usage_records
  WHERE request_id = $1 AND organisation_id = $2
    AND ($3::uuid IS NULL OR user_id = $3::uuid) LIMIT 1
@@ -1057,6 +1057,7 @@ type UsageRecordRow struct {
 	Cost             money.EUR
 	FirstTokenUs     *int64
 	DurationUs       int64
+	Retried          bool
 }
 
 func (q *Queries) UsageRecord(ctx context.Context, arg UsageRecordParams) (UsageRecordRow, error) {
@@ -1086,13 +1087,14 @@ func (q *Queries) UsageRecord(ctx context.Context, arg UsageRecordParams) (Usage
 		&i.Cost,
 		&i.FirstTokenUs,
 		&i.DurationUs,
+		&i.Retried,
 	)
 	return i, err
 }
 
 const usageRecords = `-- name: UsageRecords :many
 SELECT request_id, started_at, key_id, user_id, model, asked, path, upstream, upstream_id, status, http_status, error, streamed, prompt_tokens,
-       completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost, first_token_us, duration_us
+       completion_tokens, cached_tokens, usage_source, price_id, input_price, output_price, cost, first_token_us, duration_us, retried
   FROM gateway.usage_records
  WHERE organisation_id = $1 AND started_at >= $2 AND started_at < $3
    AND ($4::uuid IS NULL OR user_id = $4::uuid)
@@ -1147,6 +1149,7 @@ type UsageRecordsRow struct {
 	Cost             money.EUR
 	FirstTokenUs     *int64
 	DurationUs       int64
+	Retried          bool
 }
 
 // UsageRecords is a page of records, the newest first, before a position. What
@@ -1200,6 +1203,7 @@ func (q *Queries) UsageRecords(ctx context.Context, arg UsageRecordsParams) ([]U
 			&i.Cost,
 			&i.FirstTokenUs,
 			&i.DurationUs,
+			&i.Retried,
 		); err != nil {
 			return nil, err
 		}
