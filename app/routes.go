@@ -23,7 +23,7 @@ import (
 func (a *App) handler() (http.Handler, error) {
 	pages := console.New(console.Config{
 		Auth: a.auth, Guard: a.guard, Catalog: a.catalog, Instances: a.instances, Finops: a.finops, Gateway: a.gateway, Events: a.events,
-		Loops: a.Loops(), Providers: a.rents, PublicURL: a.site, Version: a.version, Log: a.log,
+		Loops: a.Loops(), Providers: a.rents, PublicURL: a.site, AuditDays: a.cfg.AuditDays, Version: a.version, Log: a.log,
 	})
 	router, err := web.New(web.Config{Log: a.log, PublicURL: a.site, SignIn: console.SignIn, ErrorPage: pages.ErrorPage})
 	if err != nil {

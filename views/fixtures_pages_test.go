@@ -105,6 +105,11 @@ func fixtures() []fixture {
 		{"request", views.Request{Row: records()[0], May: all}, "/requests"},
 		{"request-cut", views.Request{Row: records()[1], May: all}, "/requests"},
 		{"loops", loops, "/loops"},
+		{"audit", views.Audit{Rows: []views.AuditRow{
+			{At: ago(time.Minute), Who: "marketing-bot", Key: true, Action: "deployment.wake", Object: "llama", Detail: "model=llama-3.1-8b", IP: "198.51.100.7"},
+			{At: ago(time.Hour), Who: "ada@atelier.example", Action: "member.change_role", Object: "grace@atelier.example", Detail: "from=user to=admin", IP: "198.51.100.8"},
+		}, Before: "9", Older: "7", Days: 400, May: all}, "/audit"},
+		{"audit-end", views.Audit{Before: "1", May: all}, "/audit"},
 		{"account", account, "/account"},
 		{"login", views.Login{}, ""},
 		{"login-refused", views.Login{Email: "owner@atelier.example", Refusal: views.Refusal{Text: "E-mail address and password do not match.", Fix: "Try again, or ask for a reset link."}}, ""},

@@ -15,7 +15,7 @@ import (
 var all = views.May{
 	Instances: true, Operate: true, Models: true, EditPrices: true, Endpoints: true, EditEndpoints: true,
 	PrivateEndpoints: true, Keys: true, AllKeys: true, Members: true, EditMembers: true, Limits: true,
-	Usage: true, AllUsage: true, Costs: true, Inference: true, Platform: true,
+	Usage: true, AllUsage: true, Costs: true, Inference: true, Audit: true, Platform: true,
 }
 
 func eur(s string) money.EUR {

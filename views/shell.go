@@ -35,7 +35,7 @@ type May struct {
 	Members, EditMembers     bool
 	Limits                   bool // of members and the organisation
 	Usage, AllUsage, Costs   bool
-	Inference                bool
+	Inference, Audit         bool
 	Platform                 bool
 }
 
@@ -89,6 +89,7 @@ func (s Shell) nav() []navGroup {
 		}},
 		{"Operate", []entry{
 			{"/members", "Members", "users", m.Members},
+			{"/audit", "Audit", "shield-check", m.Audit},
 			{"/loops", "Loops", "refresh-cw", m.Platform},
 		}},
 	}

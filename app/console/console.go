@@ -41,6 +41,7 @@ type Config struct {
 	Loops     []*loop.Loop // of this process
 	Providers []string     // whose machines this process may rent; empty: any
 	PublicURL string       // links and snippets begin with it
+	AuditDays int          // for how long the audit is kept; 0: for ever
 	Version   string
 	Log       *slog.Logger
 }
@@ -146,6 +147,7 @@ func (p *Console) table() []row {
 		{get, "/organisation/limits", may(auth.LimitsEdit), p.getLimits(limit.Organisation)},
 		{post, "/organisation/limits", may(auth.LimitsEdit), p.postLimits(limit.Organisation)},
 
+		{get, "/audit", may(auth.AuditView), p.getAudit},
 		{get, "/loops", may(auth.PlatformOperate), p.getLoops},
 
 		{get, "/account", signedIn, p.getAccount},

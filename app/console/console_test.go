@@ -39,6 +39,7 @@ var pages = map[string][]auth.Role{
 	"/requests":            {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
 	"/members":             {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
 	"/organisation/limits": {auth.Owner, auth.Admin, auth.Manager},
+	"/audit":               {auth.Owner, auth.Admin, auth.Manager, auth.Auditor},
 	"/account":             {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
 	"/meter":               {auth.Owner, auth.Admin, auth.Manager, auth.User, auth.Auditor},
 	"/loops":               {}, // operators of the platform, whatever their role

@@ -36,7 +36,7 @@ func allowed(a auth.Actor) views.May {
 		Keys: a.Can(auth.KeysOwn), AllKeys: a.Can(auth.KeysAll),
 		Members: a.Can(auth.MembersView), EditMembers: a.Can(auth.MembersEdit), Limits: a.Can(auth.LimitsEdit),
 		Usage: a.Can(auth.UsageOwn), AllUsage: a.Can(auth.UsageAll), Costs: a.Can(auth.CostsView),
-		Inference: a.Can(auth.InferenceUse), Platform: a.Can(auth.PlatformOperate),
+		Inference: a.Can(auth.InferenceUse), Audit: a.Can(auth.AuditView), Platform: a.Can(auth.PlatformOperate),
 	}
 }
 

@@ -27,7 +27,7 @@ func open(t *testing.T) *world {
 	w := &world{World: worldtest.New(t), t: t}
 	pages := console.New(console.Config{
 		Auth: w.Auth, Guard: w.Guard, Catalog: w.Catalog, Instances: w.Instances, Finops: w.Finops, Gateway: w.Gateway,
-		Events: w.Hub, Loops: w.Instances.Loops(), Providers: []string{"mock"}, PublicURL: worldtest.URL, Version: "v1.2.3", Log: w.Log,
+		Events: w.Hub, Loops: w.Instances.Loops(), Providers: []string{"mock"}, PublicURL: worldtest.URL, AuditDays: 400, Version: "v1.2.3", Log: w.Log,
 	})
 	var err error
 	w.router, err = web.New(web.Config{Log: w.Log, PublicURL: worldtest.URL, SignIn: console.SignIn, ErrorPage: pages.ErrorPage})
