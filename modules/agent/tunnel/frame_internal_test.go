@@ -81,6 +81,15 @@ func FuzzSession(f *testing.F) {
 	f.Add(true, uint16(3), open)
 	f.Add(false, uint16(1), append(appendHead(open, frameData, 4, 1), "data"...))
 	f.Add(false, uint16(100), appendHead(appendHead(open, frameClose, 0, 1), frameLeave, 0, 0))
+	f.Add(false, uint16(0), appendHead(open, frameOpen, 0, 1))                                     // the same stream again
+	f.Add(false, uint16(7), append(appendHead(open, frameData, 4, 2), "data"...))                  // of a stream that nobody opened
+	f.Add(true, uint16(9), appendHead(appendHead(nil, frameCredit, window, 1), frameCredit, 1, 1)) // more than may be sent
+	f.Add(true, uint16(9), append(appendHead(appendHead(nil, frameClose, 0, 1), frameData, 4, 1), "data"...))
+	full := slices.Clone(open)
+	for range window/maxData + 1 { // more than was granted
+		full = append(appendHead(full, frameData, maxData, 1), make([]byte, maxData)...)
+	}
+	f.Add(false, uint16(0xffff), full)
 	f.Fuzz(func(t *testing.T, opens bool, piece uint16, sent []byte) {
 		s := &session{opens: opens, done: make(chan struct{}), streams: map[uint32]*Stream{}}
 		s.arrived.L, s.queued.L = &s.mu, &s.mu
@@ -115,8 +124,14 @@ func FuzzSession(f *testing.F) {
 }
 
 func FuzzFrame(f *testing.F) {
-	f.Add(appendHead(nil, frameAlive, 0, 0))
-	f.Add(append(appendHead(nil, frameData, 3, 9), "abc"...))
+	for k := frameOpen; k <= frameLeave+1; k++ {
+		for _, amount := range []int{0, 1, maxData, maxData + 1, window, window + 1, 1<<24 - 1} {
+			f.Add(appendHead(nil, k, amount, 0))
+			f.Add(append(appendHead(nil, k, amount, 9), make([]byte, min(amount, maxData))...))
+		}
+	}
+	f.Add(append(appendHead(nil, frameData, 3, 1<<32-1), "abc, of which a byte is the next one's"...))
+	f.Add(appendHead(nil, frameData, 3, 9)[:headSize-1])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, size, err := parseFrame(b)
 		if err != nil || size == 0 {
