@@ -20,7 +20,7 @@ const { items: [instance] } = await (await fetch(`${site}/api/v1/instances`, { h
 const pages = {
   "sign-in": "/sign-in", home: "/", deployments: "/deployments", deploy: `/deployments/new?model=${model}`, instances: "/instances",
   instance: `/instances/${instance.id}`, models: "/models", endpoints: "/endpoints", playground: "/playground", keys: "/keys",
-  usage: "/usage", requests: "/requests", members: "/members", loops: "/loops", account: "/account",
+  usage: "/usage", requests: "/requests", members: "/members", audit: "/audit", loops: "/loops", account: "/account",
 };
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(pages);
 
