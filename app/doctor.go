@@ -21,7 +21,7 @@ import (
 // doctorCommand looks at an installation, with the checks that need the
 // database.
 func (p *process) doctorCommand() *cobra.Command {
-	return cli.Doctor(cli.Config{Environ: p.environ, Root: os.Geteuid() == 0, Stdout: p.stdout},
+	return cli.Doctor(cli.Config{Environ: p.environ, Root: os.Geteuid() == 0, Stdout: p.stdout, Spool: inspectSpool},
 		cli.Check{Name: "programs", Look: checkPrograms},
 		cli.Check{Name: "database", Look: checkDatabase},
 	)

@@ -40,7 +40,7 @@ func TestF30_usageSpoolShowsASpoolInUse(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &rows); code != 0 || err != nil || len(rows) != 1 {
 		t.Fatalf("exit %d, %v: %s%s", code, err, out, errs)
 	}
-	for field, want := range map[string]any{"file": "000000000001.seg", "completed": 2.0, "interrupted": 1.0, "open": 1.0} {
+	for field, want := range map[string]any{"file": "000000000001.seg", "state": "waiting", "waiting": 3.0, "completed": 2.0, "interrupted": 1.0, "open": 1.0} {
 		if rows[0][field] != want {
 			t.Errorf("%s is %v, want %v", field, rows[0][field], want)
 		}

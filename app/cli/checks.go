@@ -23,11 +23,11 @@ import (
 )
 
 // checks are those that need nothing but the host.
-func checks() []Check {
+func (c Config) checks() []Check {
 	return []Check{
 		{"data", checkData},
 		{"master key", checkMasterKey},
-		{"spool", checkSpool},
+		{"spool", c.checkSpool},
 		{"console", func(ctx context.Context, cfg config.Serve) Finding {
 			return checkListener(ctx, "INVENTIV_LISTEN", cfg.Listen, healthz)
 		}},
@@ -111,24 +111,22 @@ func checkMasterKey(_ context.Context, cfg config.Serve) Finding {
 // muchSpooled is more than waits for the database when all is well.
 const muchSpooled = 64 << 20
 
-func checkSpool(_ context.Context, cfg config.Serve) Finding {
-	var size int64
+// checkSpool tells what waits from what is stored already and kept.
+func (c Config) checkSpool(_ context.Context, cfg config.Serve) Finding {
+	files, err := c.Spool(filepath.Join(cfg.DataDir, "spool"))
+	var waiting, kept int64
 	aside := 0
-	err := filepath.WalkDir(filepath.Join(cfg.DataDir, "spool"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
+	for _, f := range files {
 		switch {
-		case err != nil:
-			return err
-		case filepath.Base(filepath.Dir(path)) == "quarantine":
+		case f.aside():
 			aside++
+		case f.Waiting > 0:
+			waiting += f.Bytes - f.KeptBytes
+			kept += f.KeptBytes
 		default:
-			size += info.Size()
+			kept += f.Bytes
 		}
-		return nil
-	})
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return good("There is no usage spool yet.")
@@ -139,13 +137,13 @@ func checkSpool(_ context.Context, cfg config.Serve) Finding {
 			Health: Warn, Text: fmt.Sprintf("Usage was damaged on disk or refused by the database; files in the spool's quarantine: %d.", aside),
 			Fix: "Look at them with inventiv usage spool, and delete them when they are settled.",
 		}
-	case size > muchSpooled:
+	case waiting > muchSpooled:
 		return Finding{
-			Health: Warn, Text: bytesText(size) + " of usage wait for the database.",
+			Health: Warn, Text: bytesText(waiting) + " of usage wait for the database.",
 			Fix: "See whether the database can be written; nothing is lost meanwhile.",
 		}
 	}
-	return good("It holds %s.", bytesText(size))
+	return good("%s wait for the database, %s are stored and kept for a while.", bytesText(waiting), bytesText(kept))
 }
 
 // patience is how long a listener may take to answer a check.

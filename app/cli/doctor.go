@@ -58,7 +58,7 @@ func Doctor(c Config, more ...Check) *cobra.Command {
 		}
 		findings := settingsFindings(reader, c)
 		if findings[0].Health != Bad {
-			for _, check := range append(more, checks()...) {
+			for _, check := range append(more, c.checks()...) {
 				f := check.Look(cmd.Context(), cfg)
 				f.Check = check.Name
 				findings = append(findings, f)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +23,7 @@ import (
 func examine(t *testing.T, environ []string, more ...cli.Check) (map[string]cli.Finding, error) {
 	t.Helper()
 	var out bytes.Buffer
-	cmd := cli.Doctor(cli.Config{Environ: append(environ, "HOME=/nowhere"), Stdout: &out, Stderr: io.Discard}, more...)
+	cmd := cli.Doctor(cli.Config{Environ: append(environ, "HOME=/nowhere"), Stdout: &out, Stderr: io.Discard, Spool: fakeSpool}, more...)
 	cmd.SetArgs([]string{"-o", "json"})
 	err := cmd.ExecuteContext(t.Context())
 	var list []cli.Finding
@@ -37,6 +38,28 @@ func examine(t *testing.T, environ []string, more ...cli.Check) (map[string]cli.
 		}
 	}
 	return found, err
+}
+
+// fakeSpool finds what its files are in their names.
+func fakeSpool(dir string) ([]cli.SpoolFile, error) {
+	var files []cli.SpoolFile
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		f := cli.SpoolFile{Name: name, Bytes: info.Size()}
+		if name == "waiting" {
+			f.Waiting, f.KeptBytes = 1, 1<<20
+		}
+		files = append(files, f)
+		return err
+	})
+	return files, err
 }
 
 // free returns an address at which nobody listens.
@@ -91,7 +114,7 @@ func TestDoctor_recognisesWhatRunsAndWhatDoesNotBelong(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "spool"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(touch(t, filepath.Join(dir, "spool", "1")), 100<<20); err != nil {
+	if err := os.Truncate(touch(t, filepath.Join(dir, "spool", "waiting")), 100<<20); err != nil {
 		t.Fatal(err)
 	}
 	touch(t, filepath.Join(dir, "master.key"))
@@ -124,6 +147,24 @@ func TestF30_doctorShowsTheQuarantine(t *testing.T) {
 	found, _ := examine(t, []string{"INVENTIV_DATA_DIR=" + dir})
 	if f := found["spool"]; f.Health != cli.Warn || !strings.Contains(f.Text, "quarantine: 1.") || !strings.Contains(f.Fix, "inventiv usage spool") {
 		t.Errorf("spool: %+v, want a warning that says how to look", f)
+	}
+}
+
+// TestF27_doctorDoesNotCallWaitingWhatIsKept has much more kept than may wait.
+func TestF27_doctorDoesNotCallWaitingWhatIsKept(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "spool"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int64{"kept": 200 << 20, "waiting": 3 << 20} {
+		if err := os.Truncate(touch(t, filepath.Join(dir, "spool", name)), size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, _ := examine(t, []string{"INVENTIV_DATA_DIR=" + dir})
+	if f := found["spool"]; f.Health != cli.Good || !strings.Contains(f.Text, "2.0 MiB wait") || !strings.Contains(f.Text, "201.0 MiB are stored and kept") {
+		t.Errorf("spool: %+v, want that 2 MiB wait and 201 MiB are kept", f)
 	}
 }
 

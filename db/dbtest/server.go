@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -86,6 +87,27 @@ func (s *Server) Stop() {
 	if err := s.c.Stop(ctx); err != nil {
 		s.tb.Errorf("stop the server: %v", err)
 	}
+}
+
+// Copy stops the server, puts a copy of its data aside and starts it again. What
+// it returns puts that copy in the place of the data: the server has then lost
+// what was committed since, as a standby that is promoted too early has.
+func (s *Server) Copy() (restore func()) {
+	s.tb.Helper()
+	aside := s.dir + "-copy"
+	replace := func(from, to string) {
+		s.tb.Helper()
+		s.Stop()
+		if err := os.RemoveAll(to); err != nil {
+			s.tb.Fatal(err)
+		}
+		if out, err := exec.CommandContext(s.tb.Context(), "cp", "-a", from, to).CombinedOutput(); err != nil { // keeps owners and modes
+			s.tb.Fatalf("copy the server's data: %v: %s", err, out)
+		}
+		s.Start()
+	}
+	replace(s.dir, aside)
+	return func() { replace(aside, s.dir) }
 }
 
 // Crash kills the server as pg_ctl stop -m immediate does; it comes back by

@@ -29,7 +29,8 @@
 //
 // Open records without a final one, which become interrupted records at the
 // next start, and final ones not yet stored, which are stored then. Storing one
-// twice does nothing. Leases of limits, which run out: those of rates after
+// twice does nothing, and what a database loses in a failover is stored again.
+// Leases of limits, which run out: those of rates after
 // 15 s, those of budgets after six minutes.
 //
 // # How to look at it

@@ -21,10 +21,25 @@ const (
 
 // flush is a pass: it moves final records from the spool into the database and
 // returns how many. What the database has not confirmed stays in the spool, so
-// an error loses nothing, and a batch that was stored twice is stored once.
+// an error loses nothing, and a batch that was stored twice is stored once. What
+// a database has forgotten is delivered again, from the next pass on.
 func (s *Service) flush(ctx context.Context) (int, error) {
-	moved := 0
 	defer s.tell()
+	moved, err := s.deliver(ctx)
+	if err == nil {
+		err = s.confirm(ctx)
+	}
+	switch {
+	case errors.Is(err, errForgotten):
+		return moved, s.deliverAgain(ctx)
+	case err != nil:
+		return moved, err
+	}
+	return moved, s.noteUse(ctx)
+}
+
+// deliver stores what is in the spool.
+func (s *Service) deliver(ctx context.Context) (moved int, err error) {
 	stored := s.admission.storing()
 	for ctx.Err() == nil {
 		batch, err := s.spool.Next(flushBatch)
@@ -36,14 +51,14 @@ func (s *Service) flush(ctx context.Context) (int, error) {
 				return moved, err
 			}
 			moved += n
-			for i := range batch.Records {
-				s.untold[batch.Records[i].Organisation] = true
-				if r := &batch.Records[i]; !r.Endpoint {
-					s.used[r.UpstreamID] = true
-				}
+		}
+		for i := range batch.Records {
+			s.untold[batch.Records[i].Organisation] = true
+			if r := &batch.Records[i]; !r.Endpoint {
+				s.used[r.UpstreamID] = true
 			}
 		}
-		if err := s.spool.Ack(batch); err != nil {
+		if err := s.spool.Ack(batch, s.witness); err != nil {
 			return moved, fmt.Errorf("settle the usage spool: %w", err)
 		}
 		if len(batch.Records) < flushBatch {
@@ -51,7 +66,7 @@ func (s *Service) flush(ctx context.Context) (int, error) {
 			break
 		}
 	}
-	return moved, s.noteUse(ctx)
+	return moved, nil
 }
 
 // tell says whose usage has changed, at most once a second.

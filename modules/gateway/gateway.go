@@ -127,11 +127,13 @@ type Service struct {
 	parked              atomic.Int64 // of these, of requests that wait for a model to wake
 	stopping            atomic.Bool  // nobody should wait for a model to wake any more
 
-	batch  usageBatch         // these five are of the flush pass alone
-	used   map[uuid.UUID]bool // instances with records since noted
-	noted  time.Time          // when the instances' use was told, the last time
-	untold map[uuid.UUID]bool // organisations with new usage
-	toldAt time.Time
+	batch     usageBatch         // these seven are of the flush pass alone
+	witness   spool.Witness      // the record that was stored last
+	confirmed time.Time          // when it was seen to be there
+	used      map[uuid.UUID]bool // instances with records since noted
+	noted     time.Time          // when the instances' use was told, the last time
+	untold    map[uuid.UUID]bool // organisations with new usage
+	toldAt    time.Time
 
 	routeLoop, flushLoop, checkLoop, canaryLoop, partitionLoop *loop.Loop
 }
@@ -172,7 +174,7 @@ func New(c Config) (*Service, error) {
 		pool: c.Pool, ring: c.Keyring, log: c.Log, keys: c.Keys, instances: c.Instances, prices: c.Prices, models: c.Models,
 		accounts: c.Accounts, admission: newAdmission(c.Pool, c.Log),
 		events: c.Events, spool: records, toPublic: toEndpoints(false), toPrivate: toEndpoints(true), untold: map[uuid.UUID]bool{},
-		used: map[uuid.UUID]bool{}, origin: time.Now(),
+		used: map[uuid.UUID]bool{}, origin: time.Now(), witness: records.Witness(),
 		limits: limits{
 			body: c.MaxBody, held: buffersAtOnce * c.MaxBody, bodyTime: time.Minute, answer: 64 << 20,
 			firstByte: 10 * time.Minute, gap: 2 * time.Minute, write: 30 * time.Second,
@@ -207,7 +209,7 @@ func (s *Service) Loops() []*loop.Loop {
 // closes the spool; what is left is stored after the next start. It is called
 // when requests and loops have ended.
 func (s *Service) Close(ctx context.Context) error {
-	if _, err := s.flush(ctx); err != nil {
+	if _, err := s.flush(ctx); err != nil && s.spool.Depth().Waiting > 0 {
 		s.log.WarnContext(ctx, "usage records stay in the spool", "err", err)
 	}
 	if err := s.admission.leave(ctx); err != nil {

@@ -270,8 +270,7 @@ func TestF23_theDatabaseIsAwayForAWhile(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			depth, open := b.spool.Depth()
-			t.Logf("%d records of %d requests; in the spool %d bytes and %d open", count(), asked, depth, open)
+			t.Logf("%d records of %d requests; in the spool %+v", count(), asked, b.spool.Depth())
 		}
 	})
 	eventually(t, 30*time.Second, "every request has its record", func() bool { return count() == asked })

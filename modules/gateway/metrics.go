@@ -26,6 +26,7 @@ type metrics struct {
 	wakes      prometheus.Counter
 	ejections  *prometheus.CounterVec // cause
 	setAside   prometheus.Counter
+	forgotten  prometheus.Counter
 	overhead   prometheus.Histogram
 	genAI      *genAI
 }
@@ -70,6 +71,10 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 		setAside: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "inventiv_gateway_usage_set_aside_total", Help: "Usage records that the database refuses: they are kept in the spool's quarantine.",
 		}),
+		forgotten: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "inventiv_gateway_usage_forgotten_total",
+			Help: "Times that the database lacked usage that it had taken, as after a failover: what was kept of it was delivered again.",
+		}),
 		overhead: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "inventiv_gateway_overhead_seconds",
 			Help:    "What of a request's time was neither the server's nor a wait for one: of an answer until its end, of a stream until its first token.",
@@ -86,10 +91,13 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 	}
 	if registerer != nil {
 		registerer.MustRegister(m.ejections, m.fallbacks, m.wakes, newStandings(s))
-		registerer.MustRegister(m.requests, m.refusals, tokens, duration, m.firstToken, m.inFlight, m.retries, m.setAside, m.overhead, m.genAI,
+		registerer.MustRegister(m.requests, m.refusals, tokens, duration, m.firstToken, m.inFlight, m.retries, m.setAside, m.forgotten, m.overhead, m.genAI,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "inventiv_gateway_spool_bytes", Help: "Bytes in the usage spool that are not stored yet.",
-			}, func() float64 { waiting, _ := s.spool.Depth(); return float64(waiting) }),
+			}, func() float64 { return float64(s.spool.Depth().Waiting) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "inventiv_gateway_spool_kept_bytes", Help: "Bytes in the usage spool that are stored and kept for a minute, in case the database loses them.",
+			}, func() float64 { return float64(s.spool.Depth().Kept) }),
 			prometheus.NewCounterFunc(prometheus.CounterOpts{
 				Name: "inventiv_gateway_spool_bad_bytes_total", Help: "Bytes in the usage spool that were no record, at the start and since: a copy of their segment is in the quarantine.",
 			}, func() float64 { return float64(s.spool.BadBytes()) }),

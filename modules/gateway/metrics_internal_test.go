@@ -164,7 +164,7 @@ func TestMetrics_sayWhatOperatorsLookFor(t *testing.T) {
 	}
 	for _, name := range []string{
 		"requests_total", "request_duration_seconds", "time_to_first_token_seconds", "tokens_total", "overhead_seconds", "requests_in_flight",
-		"spool_bytes", "spool_bad_bytes_total", "usage_set_aside_total", "errors_total", "retries_total", "fallbacks_total",
+		"spool_bytes", "spool_kept_bytes", "spool_bad_bytes_total", "usage_set_aside_total", "usage_forgotten_total", "errors_total", "retries_total", "fallbacks_total",
 	} {
 		if !names["inventiv_gateway_"+name] {
 			t.Errorf("there is no inventiv_gateway_%s", name)

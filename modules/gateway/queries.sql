@@ -47,7 +47,7 @@ SELECT organisation_id, name, model FROM gateway.aliases ORDER BY organisation_i
 
 -- name: CommitDurably :exec
 -- CommitDurably makes the commit of this transaction wait for the disk, whatever
--- the server's setting: the spool forgets what was committed.
+-- the server's setting: the spool forgets what was committed, a minute later.
 SELECT set_config('synchronous_commit', 'on', true);
 
 -- name: StoredRequests :many
@@ -61,6 +61,11 @@ INSERT INTO gateway.spending AS s (organisation_id, subject_id, day, cost)
 SELECT unnest(@organisation_ids::uuid[]), unnest(@subject_ids::uuid[]), 'epoch'::date + unnest(@days::int[]), unnest(@costs::bigint[]) * 0.000000001
  ORDER BY 1, 2, 3
 ON CONFLICT (organisation_id, subject_id, day) DO UPDATE SET cost = s.cost + excluded.cost;
+
+-- name: HasUsage :one
+-- HasUsage says whether a record that was stored is there.
+SELECT EXISTS (SELECT 1 FROM gateway.usage_records
+                WHERE organisation_id = @organisation_id AND request_id = @request_id AND started_at = @started_at);
 
 -- name: UsageSummary :one
 SELECT count(*) AS requests, count(*) FILTER (WHERE status = 'interrupted') AS interrupted,

@@ -37,31 +37,44 @@ type account struct {
 }
 
 // store inserts records. One that is there already, because its first insertion
-// was not heard of, stays as it is.
+// was not heard of or it is delivered again, stays as it is. It fails with
+// errForgotten when the database lacks what it has taken before.
 func (s *Service) store(ctx context.Context, records []spool.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err := s.insert(ctx, records)
-	if twice, ok := errors.AsType[*pgconn.PgError](err); !ok || twice.Code != "23505" {
+	err := s.insert(ctx, records, false)
+	if twice, ok := errors.AsType[*pgconn.PgError](err); ok && twice.Code == "23505" {
+		err = s.insert(ctx, records, true)
+	}
+	if err != nil {
 		return err
 	}
-	if records, err = s.unstored(ctx, records); err != nil || len(records) == 0 {
-		return err
-	}
-	return s.insert(ctx, records)
+	last := &records[len(records)-1]
+	s.witness = spool.Witness{Organisation: last.Organisation, RequestID: last.RequestID, StartedAt: last.StartedAt}
+	s.confirmed = time.Now()
+	return nil
 }
 
 // insert inserts records, all of them or none, and adds what they cost to what
-// was spent.
-func (s *Service) insert(ctx context.Context, records []spool.Record) error {
-	s.batch.reset()
-	for i := range records {
-		s.batch.add(&records[i])
-	}
+// was spent. If some may be there, those are left out.
+func (s *Service) insert(ctx context.Context, records []spool.Record, some bool) error {
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		q := gatewaydb.New(tx)
 		if err := q.CommitDurably(ctx); err != nil {
 			return err //nolint:wrapcheck // wrapped below
+		}
+		if err := s.witnessed(ctx, q); err != nil {
+			return err
+		}
+		if some {
+			var err error
+			if records, err = unstored(ctx, q, records); err != nil || len(records) == 0 {
+				return err
+			}
+		}
+		s.batch.reset()
+		for i := range records {
+			s.batch.add(&records[i])
 		}
 		if err := db.Copy(ctx, tx, pgx.Identifier{"gateway", "usage_records"}, usageColumns, &s.batch.rows); err != nil {
 			return err //nolint:wrapcheck // wrapped below
@@ -78,7 +91,7 @@ func (s *Service) insert(ctx context.Context, records []spool.Record) error {
 }
 
 // unstored returns the records that are not in the database, each one once.
-func (s *Service) unstored(ctx context.Context, records []spool.Record) ([]spool.Record, error) {
+func unstored(ctx context.Context, q *gatewaydb.Queries, records []spool.Record) ([]spool.Record, error) {
 	ask := gatewaydb.StoredRequestsParams{First: records[0].StartedAt, Last: records[0].StartedAt}
 	for i := range records {
 		r := &records[i]
@@ -91,7 +104,7 @@ func (s *Service) unstored(ctx context.Context, records []spool.Record) ([]spool
 		}
 	}
 	ask.First, ask.Last = ask.First.Add(-time.Microsecond), ask.Last.Add(time.Microsecond) // the database rounds
-	stored, err := gatewaydb.New(s.pool).StoredRequests(ctx, ask)
+	stored, err := q.StoredRequests(ctx, ask)
 	if err != nil {
 		return nil, fmt.Errorf("look for stored usage records: %w", err)
 	}

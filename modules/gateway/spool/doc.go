@@ -27,8 +27,11 @@
 //	6      4     CRC-32C (Castagnoli) of the payload, little endian
 //	10     n     the payload: see Record.encode
 //
-// A segment is deleted once all its finals are in the database and all its
-// opens have a final or a newer open. A start cuts off the beginning of a record
+// A segment is deleted a minute after all its finals are in the database and all
+// its opens have a final or a newer open; earlier when there is little room. The
+// file "delivered" says up to where they are, for the next start and for
+// Inspect. Until it is deleted, Again has it delivered once more: a database may
+// lose what it has taken. A start cuts off the beginning of a record
 // that a kill has left at the end. What else does not check out is skipped and
 // counted, and the segment is copied to the folder "quarantine" before it is
 // deleted. The file "refused" there holds, without the eight bytes,
@@ -37,5 +40,6 @@
 // # Disk full
 //
 // Open records are refused while less than 64 MiB are free, final ones are not:
-// the rest is kept for requests that were accepted.
+// the rest is kept for requests that were accepted. Delivered segments are
+// deleted before, from 128 MiB on.
 package spool

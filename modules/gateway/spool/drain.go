@@ -6,20 +6,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // reader is how far records were delivered.
 type reader struct {
 	number int64 // segment
 	offset int64 // in it; 0 means before the magic
-}
-
-// offsetIn returns the bytes of a segment that were delivered.
-func (r reader) offsetIn(number int64) int64 {
-	if r.number == number {
-		return r.offset
-	}
-	return 0
 }
 
 // Batch is final records that are to be stored.
@@ -119,31 +112,32 @@ func (s *Spool) after(number int64) int64 {
 	return next
 }
 
-// Ack says that the batch is stored for good. Segments in which nothing is left
-// to do are deleted.
-func (s *Spool) Ack(b Batch) error {
+// Ack says that the batch is stored, w being the last record of all that were
+// stored. What was delivered a minute before is deleted, and earlier what there
+// is no room for.
+func (s *Spool) Ack(b Batch, w Witness) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	changed := s.reader != b.end || s.witness != w
+	s.reader, s.witness = b.end, w
+	now, kept := time.Now(), int64(0)
 	for n, p := range s.parts {
-		if n < b.end.number {
-			p.read = true
+		if n < b.end.number && p.stored.IsZero() {
+			p.stored = now
+		}
+		if !p.stored.IsZero() {
+			kept += p.size
 		}
 	}
-	s.reader = b.end
-	var errs []error
-	for n, p := range s.parts {
-		if p.read && p.open == 0 && n != s.number {
-			if err := os.Remove(segmentPath(s.dir, n)); err != nil && !errors.Is(err, os.ErrNotExist) {
-				errs = append(errs, err)
-				continue
-			}
-			delete(s.parts, n)
-		}
+	err := s.forget(func(p *part) bool {
+		tooMuch := kept > keepBytes || len(b.Records) > 0 && now.Sub(p.stored) >= keepFor
+		kept -= p.size
+		return tooMuch
+	})
+	if changed {
+		err = errors.Join(err, s.note())
 	}
-	if len(errs) > 0 {
-		return fmt.Errorf("delete delivered segments: %w", errors.Join(errs...))
-	}
-	return nil
+	return err
 }
 
 // SetAside keeps a record that will never be stored in the quarantine, in a

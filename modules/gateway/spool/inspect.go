@@ -16,7 +16,9 @@ const quarantine = "quarantine" // the folder of what is damaged or refused
 type File struct {
 	Name        string // below the spool's folder
 	Bytes       int64
-	Completed   int // final records, stored or not: a segment is deleted once all of it is
+	KeptBytes   int64 // of these, up to the last record that is stored; or set aside
+	Waiting     int   // final records that are not stored
+	Completed   int   // final records, stored or not
 	Interrupted int
 	Open        int // requests that have no final record anywhere
 	BadBytes    int // neither
@@ -30,10 +32,13 @@ func Inspect(dir string) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
+	mark, _ := recall(dir)
+	delivered := readerAt(mark)
 	var files []File
 	open := map[uuid.UUID]int{} // where the newest open record is
 	for _, n := range numbers {
-		f, err := inspect(dir, filepath.Base(segmentPath(dir, n)), func(r *Record) {
+		kept := func(size int64) int64 { return delivered.keptOf(n, size) }
+		f, err := inspect(dir, filepath.Base(segmentPath(dir, n)), kept, func(r *Record) {
 			if r.Status == Opened {
 				open[r.RequestID] = len(files)
 			} else {
@@ -56,7 +61,7 @@ func Inspect(dir string) ([]File, error) {
 		return nil, fmt.Errorf("list the quarantine: %w", err)
 	}
 	for _, e := range aside {
-		f, err := inspect(dir, filepath.Join(quarantine, e.Name()), func(*Record) {})
+		f, err := inspect(dir, filepath.Join(quarantine, e.Name()), func(size int64) int64 { return size }, func(*Record) {})
 		if err != nil {
 			return nil, err
 		}
@@ -65,16 +70,20 @@ func Inspect(dir string) ([]File, error) {
 	return files, nil
 }
 
-// inspect counts what is in a file and calls each for its records. Damage is
-// looked at twice: it may have been a write in progress.
-func inspect(dir, name string, each func(*Record)) (File, error) {
+// inspect counts what is in a file, of whose size kept says how much does not
+// wait, and calls each for its records. Damage is looked at twice: it may have
+// been a write in progress.
+func inspect(dir, name string, kept func(size int64) int64, each func(*Record)) (File, error) {
 	for again := true; ; again = false {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			return File{}, fmt.Errorf("read the spool: %w", err)
 		}
-		f := File{Name: name, Bytes: int64(len(text))}
-		f.BadBytes = scanSegment(text, func(r *Record) {
+		f := File{Name: name, Bytes: int64(len(text)), KeptBytes: kept(int64(len(text)))}
+		f.BadBytes = scanSegment(text, f.KeptBytes, func(r *Record, kept bool) {
+			if r.Status != Opened && !kept {
+				f.Waiting++
+			}
 			switch r.Status {
 			case Completed:
 				f.Completed++
@@ -90,15 +99,17 @@ func inspect(dir, name string, each func(*Record)) (File, error) {
 	}
 }
 
-// scanSegment calls each for the records in a whole segment and returns how many
-// bytes of it are something else.
-func scanSegment(text []byte, each func(*Record)) (bad int) {
+// scanSegment calls each for the records in a whole segment, the first kept
+// bytes of which were delivered, and returns how many bytes of it are something
+// else.
+func scanSegment(text []byte, kept int64, each func(r *Record, kept bool)) (bad int) {
 	switch {
 	case bytes.HasPrefix([]byte(magic), text):
 		return 0 // a crash right after it was made
 	case bytes.HasPrefix(text, []byte(magic)):
-		text = text[len(magic):]
+		text, kept = text[len(magic):], max(kept-int64(len(magic)), 0)
 	}
-	_, bad = scan(text, false, func(r *Record) bool { each(r); return true })
-	return bad
+	_, bad = scan(text[:kept], false, func(r *Record) bool { each(r, true); return true })
+	_, worse := scan(text[kept:], false, func(r *Record) bool { each(r, false); return true })
+	return bad + worse
 }

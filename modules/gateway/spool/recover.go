@@ -6,13 +6,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/google/uuid"
 )
 
 // Recovery says what a start found.
 type Recovery struct {
-	Finals      int // final records still to be delivered, or delivered twice
+	Finals      int // final records still to be delivered
 	Interrupted int // open records without a final one
 	TornBytes   int // of a record that was being written; nobody was told that it is
 	BadBytes    int // none of these
@@ -25,25 +26,34 @@ func (s *Spool) recover() error {
 	if err != nil {
 		return err
 	}
+	mark, witness := recall(s.dir)
+	s.reader, s.witness = readerAt(mark), witness
 	open := map[uuid.UUID]Record{}
 	for i, n := range numbers {
 		text, err := os.ReadFile(segmentPath(s.dir, n))
 		if err != nil {
 			return fmt.Errorf("recover the spool: %w", err)
 		}
-		s.parts[n], s.number = &part{}, n
+		p := &part{}
+		if n < s.reader.number {
+			p.stored = time.Now() // or before: it is kept a little longer
+		}
+		s.parts[n], s.number = p, n
 		if i == len(numbers)-1 {
 			if text, err = s.cutTorn(n, text); err != nil {
 				return err
 			}
 		}
-		bad := scanSegment(text, func(r *Record) {
+		p.size = int64(len(text))
+		bad := scanSegment(text, s.reader.keptOf(n, p.size), func(r *Record, kept bool) {
 			if r.Status == Opened {
 				open[r.RequestID] = *r
 				return
 			}
 			delete(open, r.RequestID)
-			s.Recovered.Finals++
+			if !kept {
+				s.Recovered.Finals++
+			}
 		})
 		if bad > 0 {
 			s.Recovered.BadBytes += bad
@@ -52,8 +62,12 @@ func (s *Spool) recover() error {
 			}
 		}
 	}
-	if len(numbers) > 0 {
+	if mark == 0 && len(numbers) > 0 {
 		s.reader.number = numbers[0]
+	}
+	s.number = max(s.number, s.reader.number) // no segment comes before the mark, should others have been deleted
+	if s.noted, err = os.OpenFile(filepath.Join(s.dir, noteName), os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
+		return fmt.Errorf("recover the spool: %w", err)
 	}
 	if err := s.rotate(); err != nil {
 		return err

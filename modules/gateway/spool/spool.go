@@ -37,7 +37,9 @@ type Spool struct {
 	flights map[uuid.UUID]int64 // requests without a final record, and the segment of their open one
 	parts   map[int64]*part     // segments on disk
 	reader  reader
-	bad     int64 // bytes that were no record
+	witness Witness  // of what was delivered
+	noted   *os.File // the two, on disk
+	bad     int64    // bytes that were no record
 
 	text   []byte // of a segment, for Next alone
 	full   atomic.Bool
@@ -50,9 +52,10 @@ type Spool struct {
 
 // part is what is known of a segment.
 type part struct {
-	open int  // requests whose open record is here and whose final one is nowhere yet
-	read bool // everything in it was delivered and acknowledged, and it grows no more
-	bad  bool // a copy of it is in the quarantine
+	open   int       // requests whose open record is here and whose final one is nowhere yet
+	size   int64     // in bytes, of one that grows no more
+	stored time.Time // when all of it was delivered and acknowledged; zero before, and while it grows
+	bad    bool      // a copy of it is in the quarantine
 }
 
 // Open opens the spool in dir, which it makes, and recovers what a crash left:
@@ -106,6 +109,7 @@ func (s *Spool) rotate() error {
 	}
 	if s.file != nil {
 		_ = s.file.Close() // it is synced
+		s.parts[s.number].size = s.size
 	}
 	s.number++
 	s.file, s.size = file, int64(len(magic))
@@ -205,11 +209,23 @@ func (s *Spool) keepSynced() {
 	}
 }
 
-// measure looks whether there is room for open records.
+// measure looks whether there is room for open records. What is kept makes room
+// first.
 func (s *Spool) measure() {
-	if free, err := s.free(); err == nil {
-		s.full.Store(free < reserve)
+	free, err := s.free()
+	if err != nil {
+		return
 	}
+	if free < roomy {
+		s.mu.Lock()
+		_ = s.forget(func(p *part) bool { // what fails is tried again
+			short := free < roomy
+			free += p.size
+			return short
+		})
+		s.mu.Unlock()
+	}
+	s.full.Store(free < reserve)
 }
 
 func freeIn(dir string) (int64, error) {
@@ -218,19 +234,6 @@ func freeIn(dir string) (int64, error) {
 		return 0, fmt.Errorf("measure the spool's disk: %w", err)
 	}
 	return int64(st.Bavail) * st.Bsize, nil
-}
-
-// Depth returns how many bytes wait on disk, and how many requests have no
-// final record yet.
-func (s *Spool) Depth() (bytes int64, open int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for n := range s.parts {
-		if info, err := os.Stat(segmentPath(s.dir, n)); err == nil {
-			bytes += info.Size()
-		}
-	}
-	return bytes - s.reader.offsetIn(s.number), len(s.flights)
 }
 
 // BadBytes returns how many bytes were found to be no record, at the start and
@@ -254,7 +257,7 @@ func (s *Spool) Close() error {
 	s.synced.Wait()
 	// A process that is being made may hold a copy of the lock's file for a moment.
 	unlock := unix.Flock(int(s.lock.Fd()), unix.LOCK_UN)
-	if err := errors.Join(s.file.Sync(), s.file.Close(), unlock, s.lock.Close()); err != nil {
+	if err := errors.Join(s.file.Sync(), s.file.Close(), s.noted.Close(), unlock, s.lock.Close()); err != nil {
 		return fmt.Errorf("close the spool: %w", err)
 	}
 	return nil

@@ -9,10 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -103,16 +103,26 @@ func drain(t *testing.T, s *spool.Spool) []spool.Record {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(b.Records) == 0 {
-			if err := s.Ack(b); err != nil {
-				t.Fatal(err)
-			}
-			return all
-		}
 		all = append(all, b.Records...)
-		if err := s.Ack(b); err != nil {
+		last := s.Witness()
+		if n := len(b.Records); n > 0 {
+			last = spool.Witness{Organisation: b.Records[n-1].Organisation, RequestID: b.Records[n-1].RequestID, StartedAt: b.Records[n-1].StartedAt}
+		}
+		if err := s.Ack(b, last); err != nil {
 			t.Fatal(err)
 		}
+		if len(b.Records) == 0 {
+			return all
+		}
+	}
+}
+
+// settle lets the time pass for which what was delivered is kept.
+func settle(t *testing.T, s *spool.Spool) {
+	t.Helper()
+	time.Sleep(time.Minute) // of a bubble
+	if err := s.Confirm(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -152,70 +162,84 @@ func TestOpen_makesInterruptedOfWhatHasNoFinal(t *testing.T) {
 	if diff := cmp.Diff([]spool.Record{finished(whole), broken}, got); diff != "" {
 		t.Errorf("recovered (-want +got)\n%s", diff)
 	}
-	if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 1 {
-		t.Errorf("segments left: %v, want the one that is written", names)
+	if n := again.Recovered; n.Finals != 1 || n.Interrupted != 1 {
+		t.Errorf("recovered = %+v, want one of each", n)
 	}
 }
 
-func TestAck_keepsASegmentWhoseRequestsStillRun(t *testing.T) {
+func TestConfirm_deletesSegmentsInWhichNothingIsLeftToDo(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	s := open(t, dir)
-	long := opened()
-	put(t, s, long)
-	filler := strings.Repeat("m", 30<<10)
-	for range 1200 { // some 36 MB: three segments
-		r := opened()
-		r.Model = filler
-		put(t, s, finished(r))
-	}
-	drain(t, s)
-	if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 2 {
-		t.Errorf("segments left: %v, want the first and the last", names)
-	}
-	put(t, s, finished(long))
-	if got := drain(t, s); len(got) != 1 || got[0].RequestID != long.RequestID {
-		t.Errorf("delivered %d records, want the long request", len(got))
-	}
-	if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 1 {
-		t.Errorf("segments left: %v, want one", names)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := open(t, dir)
+		long := opened()
+		put(t, s, long)
+		filler := strings.Repeat("m", 30<<10)
+		for range 1200 { // some 36 MB: three segments
+			r := opened()
+			r.Model = filler
+			put(t, s, finished(r))
+		}
+		drain(t, s)
+		if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 3 {
+			t.Errorf("segments left: %v, want those that are kept as well", names)
+		}
+		time.Sleep(time.Hour) // in which nobody knows what the database has
+		drain(t, s)
+		if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 3 {
+			t.Errorf("segments left: %v, want that none gets old while the database is away", names)
+		}
+		settle(t, s)
+		if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 2 {
+			t.Errorf("segments left: %v, want the first, whose request still runs, and the last", names)
+		}
+		put(t, s, finished(long))
+		if got := drain(t, s); len(got) != 1 || got[0].RequestID != long.RequestID {
+			t.Errorf("delivered %d records, want the long request", len(got))
+		}
+		settle(t, s)
+		if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 1 {
+			t.Errorf("segments left: %v, want one", names)
+		}
+	})
 }
 
 // TestF28_aCheckpointIsWhatACrashLeaves appends an open record again, with what
 // has been counted meanwhile, until it is far from the first one.
 func TestF28_aCheckpointIsWhatACrashLeaves(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	s := open(t, dir)
-	long := opened()
-	put(t, s, long)
-	filler := finished(opened())
-	filler.Model = strings.Repeat("m", 30<<10)
-	for i := range 1200 { // some 36 MB: three segments
-		if i%100 == 0 {
-			long.CompletionTokens, long.Source = int64(i), spool.Counted
-			put(t, s, long)
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := open(t, dir)
+		long := opened()
+		put(t, s, long)
+		filler := finished(opened())
+		filler.Model = strings.Repeat("m", 30<<10)
+		for i := range 1200 { // some 36 MB: three segments
+			if i%100 == 0 {
+				long.CompletionTokens, long.Source = int64(i), spool.Counted
+				put(t, s, long)
+			}
+			filler.RequestID = uuid.New()
+			put(t, s, filler)
 		}
-		filler.RequestID = uuid.New()
-		put(t, s, filler)
-	}
-	drain(t, s)
-	if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 1 {
-		t.Errorf("segments left: %v, want the one with the newest open record", names)
-	}
-	if _, requests := s.Depth(); requests != 1 {
-		t.Errorf("%d requests are open, want 1", requests)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	long.Status, long.Error = spool.Interrupted, "process_killed"
-	got := drain(t, open(t, dir))
-	got = slices.DeleteFunc(got, func(r spool.Record) bool { return r.Model == filler.Model }) // delivered again
-	if diff := cmp.Diff([]spool.Record{long}, got); diff != "" {
-		t.Errorf("recovered (-want +got)\n%s", diff)
-	}
+		drain(t, s)
+		settle(t, s)
+		if names, _ := filepath.Glob(filepath.Join(dir, "*.seg")); len(names) != 1 {
+			t.Errorf("segments left: %v, want the one with the newest open record", names)
+		}
+		if d := s.Depth(); d.Open != 1 {
+			t.Errorf("%+v, want one request that is open", d)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		long.Status, long.Error = spool.Interrupted, "process_killed"
+		got := drain(t, open(t, dir))
+		if diff := cmp.Diff([]spool.Record{long}, got); diff != "" {
+			t.Errorf("recovered (-want +got)\n%s", diff)
+		}
+	})
 }
 
 // TestF30_damageOfTheRunningSpool damages what is not delivered yet.
@@ -259,8 +283,8 @@ func TestInspect_ofASpoolInUse(t *testing.T) {
 		t.Fatalf("the folder has %+v, %v", got, err)
 	}
 	want := []spool.File{
-		{Name: "000000000001.seg", Bytes: got[0].Bytes, Completed: 1, Interrupted: 1, Open: 1},
-		{Name: "quarantine/refused", Bytes: got[1].Bytes},
+		{Name: "000000000001.seg", Bytes: got[0].Bytes, Waiting: 2, Completed: 1, Interrupted: 1, Open: 1},
+		{Name: "quarantine/refused", Bytes: got[1].Bytes, KeptBytes: got[1].Bytes},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || got[0].Bytes < 500 {
 		t.Errorf("the folder has (-want +got)\n%s", diff)

@@ -257,7 +257,7 @@ SELECT set_config('synchronous_commit', 'on', true)
 `
 
 // CommitDurably makes the commit of this transaction wait for the disk, whatever
-// the server's setting: the spool forgets what was committed.
+// the server's setting: the spool forgets what was committed, a minute later.
 func (q *Queries) CommitDurably(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, commitDurably)
 	return err
@@ -422,6 +422,25 @@ DELETE FROM gateway.replicas WHERE id = $1
 func (q *Queries) ForgetReplica(ctx context.Context, id uuid.UUID) error {
 	_, err := q.db.Exec(ctx, forgetReplica, id)
 	return err
+}
+
+const hasUsage = `-- name: HasUsage :one
+SELECT EXISTS (SELECT 1 FROM gateway.usage_records
+                WHERE organisation_id = $1 AND request_id = $2 AND started_at = $3)
+`
+
+type HasUsageParams struct {
+	OrganisationID uuid.UUID
+	RequestID      uuid.UUID
+	StartedAt      time.Time
+}
+
+// HasUsage says whether a record that was stored is there.
+func (q *Queries) HasUsage(ctx context.Context, arg HasUsageParams) (bool, error) {
+	row := q.db.QueryRow(ctx, hasUsage, arg.OrganisationID, arg.RequestID, arg.StartedAt)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }
 
 const insertAlias = `-- name: InsertAlias :exec
