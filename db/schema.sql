@@ -533,7 +533,8 @@ CREATE TABLE instance.nodes (
     agent_version text DEFAULT ''::text NOT NULL,
     agent_checksum text DEFAULT ''::text NOT NULL,
     heartbeat_at timestamp with time zone,
-    heartbeat jsonb DEFAULT '{}'::jsonb NOT NULL
+    heartbeat jsonb DEFAULT '{}'::jsonb NOT NULL,
+    linked_at timestamp with time zone
 );
 
 CREATE TABLE instance.operations (

@@ -35,13 +35,27 @@ func (s *Service) look(ctx context.Context, p Provider, c *claim) (outcome, erro
 		return out, err
 	}
 	if c.Connectivity != Online {
-		return s.silent(ctx, c, out, node.HeartbeatAt)
+		return s.silent(ctx, c, out, s.later(node.HeartbeatAt, node.LinkedAt))
 	}
 	if h := readHeartbeat(node.Heartbeat); h != nil && h.Engine.State != wire.EngineReady {
 		return c.engineDown(out, h, node.HeartbeatAt), nil
 	}
-	out.reason = c.Flag
+	if out.reason = c.Flag; out.reason == "" && c.now.Sub(s.later(node.HeartbeatAt)) > s.timing.Suspect {
+		out.reason = ReasonNodeUnheard
+	}
 	return out, nil
+}
+
+// later returns the latest of the times at which a node was heard of, or that
+// since when somebody listens.
+func (s *Service) later(times ...*time.Time) time.Time {
+	latest := s.listening.since()
+	for _, t := range times {
+		if t != nil && t.After(latest) {
+			latest = *t
+		}
+	}
+	return latest
 }
 
 // engineDown waits for an engine that the agent starts again, up to a deadline
@@ -59,14 +73,11 @@ func (c *claim) engineDown(out outcome, h *wire.Heartbeat, reported *time.Time) 
 	return out
 }
 
-// silent decides about a node that does not report. When many fall silent at
-// once the fault is more likely ours: then none of them is given up.
-func (s *Service) silent(ctx context.Context, c *claim, out outcome, last *time.Time) (outcome, error) {
+// silent decides about a node that does not report and has no tunnel. When many
+// fall silent at once the fault is more likely ours: then none of them is given
+// up.
+func (s *Service) silent(ctx context.Context, c *claim, out outcome, since time.Time) (outcome, error) {
 	out.reason, out.after = ReasonNodeSilent, min(5*time.Second, out.after)
-	since := s.listening.since()
-	if last != nil && last.After(since) {
-		since = *last
-	}
 	if c.Connectivity != Lost || c.now.Sub(since) < s.timing.Replace {
 		return out, nil
 	}

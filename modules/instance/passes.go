@@ -70,8 +70,9 @@ func (l *listening) since() time.Time {
 	return l.from
 }
 
-// watchPass sets the connectivity of nodes by how long they have been silent.
-// Time in which nobody listened does not count.
+// watchPass sets the connectivity of nodes by how long they have been silent:
+// have not reported, and had no tunnel to any process. Time in which nobody
+// listened does not count.
 func (s *Service) watchPass(ctx context.Context) (int, error) {
 	now, err := s.q().Clock(ctx)
 	if err != nil {
@@ -80,10 +81,21 @@ func (s *Service) watchPass(ctx context.Context) (int, error) {
 	s.listening.at(now)
 	moved := 0
 	err = db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, err := instancedb.New(tx).Watch(ctx, instancedb.WatchParams{
+		q := instancedb.New(tx)
+		back, err := q.LinkNodes(ctx, instancedb.LinkNodesParams{InstanceIds: s.hub.Linked(), Quiet: s.timing.Suspect.Seconds() / 2})
+		if err != nil {
+			return err
+		}
+		for _, r := range back {
+			if err := tell(ctx, tx, r.OrganisationID, r.ID); err != nil {
+				return err
+			}
+			s.log.InfoContext(ctx, "node silent, but its tunnel is up", "instance", r.Name)
+		}
+		rows, err := q.Watch(ctx, instancedb.WatchParams{
 			Lost: s.timing.Lost.Seconds(), Suspect: s.timing.Suspect.Seconds(), ListeningSince: s.listening.since(),
 		})
-		moved = len(rows)
+		moved = len(back) + len(rows)
 		for _, r := range rows {
 			if err == nil {
 				err = tell(ctx, tx, r.OrganisationID, r.ID)

@@ -332,7 +332,7 @@ VALUES (@instance_id, @generation, @join_token_hash, now() + make_interval(secs 
 ON CONFLICT (instance_id) DO UPDATE
    SET generation = excluded.generation, join_token_hash = excluded.join_token_hash, join_expires_at = excluded.join_expires_at,
        join_key = NULL, join_used_at = NULL, certificate_serial = '', previous_serial = '', certificate_until = NULL,
-       joined_at = NULL, heartbeat_at = NULL, heartbeat = '{}'
+       joined_at = NULL, heartbeat_at = NULL, linked_at = NULL, heartbeat = '{}'
  WHERE instance.nodes.generation < excluded.generation
     OR (instance.nodes.generation = excluded.generation AND instance.nodes.join_used_at IS NULL);
 
@@ -390,7 +390,7 @@ SELECT s.at, s.running, s.waiting, s.kv_cache, s.gpu, s.gpu_memory, s.cpu, s.mem
  ORDER BY s.at;
 
 -- name: Node :one
-SELECT generation, joined_at, certificate_until, agent_version, agent_checksum, heartbeat_at, heartbeat
+SELECT generation, joined_at, certificate_until, agent_version, agent_checksum, heartbeat_at, linked_at, heartbeat
   FROM instance.nodes WHERE instance_id = @instance_id;
 
 -- name: Nodes :many
@@ -400,15 +400,23 @@ SELECT n.instance_id, i.name, i.model, i.state, i.connectivity, n.joined_at, n.c
  WHERE i.organisation_id = @organisation_id AND i.state NOT IN ('terminated', 'archived')
  ORDER BY i.name;
 
+-- name: LinkNodes :many
+-- LinkNodes notes that nodes which do not report have a tunnel, and puts them online. It writes nothing of nodes that report.
+WITH quiet AS (SELECT n.instance_id FROM instance.nodes n WHERE n.instance_id = ANY(@instance_ids::uuid[])
+  AND n.heartbeat_at < now() - make_interval(secs => @quiet::float8) FOR NO KEY UPDATE SKIP LOCKED), -- another process does it just now
+linked AS (UPDATE instance.nodes n SET linked_at = now() FROM quiet q WHERE n.instance_id = q.instance_id RETURNING n.instance_id)
+UPDATE instance.instances i SET connectivity = 'online', due_at = now() FROM linked l WHERE i.id = l.instance_id AND i.connectivity <> 'online'
+   AND i.state IN ('installing', 'starting', 'ready', 'draining') RETURNING i.id, i.organisation_id, i.name;
+
 -- name: Watch :many
--- Watch sets the connectivity of nodes by how long they have been silent while
--- somebody was listening.
+-- Watch sets the connectivity of nodes by how long they have neither reported
+-- nor had a tunnel while somebody was listening.
 UPDATE instance.instances i
    SET connectivity = w.connectivity, due_at = now()
   FROM (SELECT n.instance_id,
           CASE WHEN n.silent > @lost::float8 THEN 'lost' WHEN n.silent > @suspect::float8 THEN 'suspect' ELSE 'online' END AS connectivity
           FROM (SELECT m.instance_id,
-                  extract(epoch FROM now() - greatest(m.heartbeat_at, @listening_since::timestamptz)) AS silent
+                  extract(epoch FROM now() - greatest(m.heartbeat_at, m.linked_at, @listening_since::timestamptz)) AS silent
                   FROM instance.nodes m WHERE m.heartbeat_at IS NOT NULL) n) w
  WHERE i.id = w.instance_id AND i.state IN ('installing', 'starting', 'ready', 'draining')
    AND i.connectivity <> w.connectivity AND w.connectivity <> 'online'

@@ -30,6 +30,7 @@ const (
 	ReasonDeletionSlow       Reason = "deletion_slow"
 	ReasonNodeSilent         Reason = "node_silent"
 	ReasonManySilent         Reason = "many_nodes_silent"
+	ReasonNodeUnheard        Reason = "node_unheard"
 	ReasonEngineDown         Reason = "engine_down"
 	ReasonBootstrapReused    Reason = "bootstrap_reused"
 	ReasonReplicasStarting   Reason = "replicas_starting"
@@ -89,6 +90,7 @@ var sentences = map[Reason]string{
 	ReasonDeletionSlow:       "The deletion takes longer than it should and is still billed; it is repeated until the provider confirms it.",
 	ReasonNodeSilent:         "The node has stopped reporting; its server is being looked at.",
 	ReasonManySilent:         "Many nodes fell silent at once, so the fault is more likely on our side; none of them is replaced.",
+	ReasonNodeUnheard:        "The node's reports do not arrive, but its tunnel is up: it goes on serving.",
 	ReasonEngineDown:         "The engine on the node is not ready; the agent starts it again.",
 	ReasonBootstrapReused:    "The instance's join token was presented a second time with another key. The instance gets no requests until somebody has looked at it.",
 	ReasonReplicasStarting:   "Replicas are on their way.",

@@ -20,6 +20,7 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/keyring"
 	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
 	"github.com/inventiv-it-for-ai/inventiv/modules/agent/tunnel"
+	"github.com/inventiv-it-for-ai/inventiv/modules/agent/wire"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 	"github.com/inventiv-it-for-ai/inventiv/modules/catalog"
 	"github.com/inventiv-it-for-ai/inventiv/modules/instance"
@@ -47,6 +48,7 @@ type world struct {
 	actor    auth.Actor
 	endpoint string
 	ring     *keyring.Ring
+	deaf     atomic.Bool // heartbeats are not answered
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -87,7 +89,14 @@ func setup(t *testing.T, edit ...func(*instance.Config)) *world {
 		t.Fatal(err)
 	}
 	tell.Store(w.Service)
-	serveAgents(t, listener, w.Service, c.Hub)
+	agents := w.AgentHandler()
+	serveAgents(t, listener, w.Service, c.Hub, func(rw http.ResponseWriter, r *http.Request) {
+		if w.deaf.Load() && r.URL.Path == wire.HeartbeatPath {
+			http.Error(rw, "out of order", http.StatusBadGateway)
+			return
+		}
+		agents.ServeHTTP(rw, r)
+	})
 	return w
 }
 
@@ -124,9 +133,9 @@ func newCloudAt(t *testing.T, dir string) *mock.Cloud {
 	return cloud
 }
 
-func serveAgents(t *testing.T, listener net.Listener, s *instance.Service, hub *tunnel.Hub) {
+func serveAgents(t *testing.T, listener net.Listener, s *instance.Service, hub *tunnel.Hub, h http.HandlerFunc) {
 	t.Helper()
-	server := &http.Server{Handler: s.AgentHandler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -100,3 +100,75 @@ func TestProbe_aReplicaWithoutATunnelLeavesItToAnother(t *testing.T) {
 		t.Errorf("%d failed attempts", i.Attempts)
 	}
 }
+
+// TestF19_aNodeWithATunnelIsNotSilent has two control planes of which one has the
+// node's tunnel, and neither gets its reports. The node serves on and says so to
+// people, whoever looks; without the tunnel it is given up.
+func TestF19_aNodeWithATunnelIsNotSilent(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	stop := w.run(t)
+	w.deploy(t, "chat", 1, 1)
+	w.waitReady(t, 1, time.Minute)
+	stop()
+	blind, err := instance.New(t.Context(), config(w.pool, w.ring, w.cloud, w.endpoint))
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func() instance.Instance {
+		t.Helper()
+		for _, s := range []*instance.Service{w.Service, blind} {
+			s.Listens(time.Now().Add(-2*time.Hour), time.Now())
+			if _, err := s.WatchPass(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sql(t, w.pool, `UPDATE instance.instances SET due_at = now()`)
+		if _, err := w.Reconcile(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return w.list(t)[0]
+	}
+
+	w.deaf.Store(true)
+	eventually(t, time.Minute, "people are told that it serves without reporting", func() bool {
+		w.silence(t, 1) // again, should a last report have been on its way
+		i := look()
+		return i.State == instance.Ready && i.Connectivity == instance.Online && i.Reason == instance.ReasonNodeUnheard
+	})
+	if routes, _, err := w.Routes(t.Context()); err != nil || len(routes) != 1 {
+		t.Errorf("requests may go to %+v, %v; want the one instance", routes, err)
+	}
+	stream, err := w.Open(w.list(t)[0].ID)
+	if err != nil {
+		t.Fatalf("no request reaches it: %v", err)
+	}
+	_ = stream.Close()
+
+	w.deaf.Store(false)
+	eventually(t, time.Minute, "its reports arrive again", func() bool { return look().Reason == "" })
+
+	w.deaf.Store(true)
+	w.pauseAgents(t)
+	eventually(t, time.Minute, "it is given up without its tunnel", func() bool {
+		sql(t, w.pool, `UPDATE instance.nodes SET heartbeat_at = now() - interval '1 hour', linked_at = now() - interval '30 minutes'`)
+		i := look()
+		return i.State == instance.Terminating && i.Reason != instance.ReasonNodeUnheard || i.State == instance.Terminated
+	})
+}
+
+// Nodes that report cost no write.
+func TestF19_aNodeThatReportsIsNotWritten(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	stop := w.run(t)
+	w.deploy(t, "chat", 1, 1)
+	w.waitReady(t, 1, time.Minute)
+	stop()
+	if _, err := w.WatchPass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := scalar[int](t, w.pool, `SELECT count(*) FROM instance.nodes WHERE linked_at IS NOT NULL`); n != 0 {
+		t.Errorf("the tunnels of %d nodes were noted, want none", n)
+	}
+}

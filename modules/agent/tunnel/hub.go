@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/google/uuid"
@@ -89,6 +90,19 @@ func (h *Hub) Connected(id uuid.UUID) int {
 		}
 	}
 	return n
+}
+
+// Linked returns the instances that have a link which takes requests.
+func (h *Hub) Linked() []uuid.UUID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ids := make([]uuid.UUID, 0, len(h.links))
+	for id, links := range h.links {
+		if slices.ContainsFunc(links, (*link).takes) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // Drop ends every link of the instance and every request in them. The agent may

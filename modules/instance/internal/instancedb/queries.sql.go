@@ -850,6 +850,46 @@ func (q *Queries) JoinNode(ctx context.Context, arg JoinNodeParams) error {
 	return err
 }
 
+const linkNodes = `-- name: LinkNodes :many
+WITH quiet AS (SELECT n.instance_id FROM instance.nodes n WHERE n.instance_id = ANY($1::uuid[])
+  AND n.heartbeat_at < now() - make_interval(secs => $2::float8) FOR NO KEY UPDATE SKIP LOCKED), -- another process does it just now
+linked AS (UPDATE instance.nodes n SET linked_at = now() FROM quiet q WHERE n.instance_id = q.instance_id RETURNING n.instance_id)
+UPDATE instance.instances i SET connectivity = 'online', due_at = now() FROM linked l WHERE i.id = l.instance_id AND i.connectivity <> 'online'
+   AND i.state IN ('installing', 'starting', 'ready', 'draining') RETURNING i.id, i.organisation_id, i.name
+`
+
+type LinkNodesParams struct {
+	InstanceIds []uuid.UUID
+	Quiet       float64
+}
+
+type LinkNodesRow struct {
+	ID             uuid.UUID
+	OrganisationID uuid.UUID
+	Name           string
+}
+
+// LinkNodes notes that nodes which do not report have a tunnel, and puts them online. It writes nothing of nodes that report.
+func (q *Queries) LinkNodes(ctx context.Context, arg LinkNodesParams) ([]LinkNodesRow, error) {
+	rows, err := q.db.Query(ctx, linkNodes, arg.InstanceIds, arg.Quiet)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LinkNodesRow
+	for rows.Next() {
+		var i LinkNodesRow
+		if err := rows.Scan(&i.ID, &i.OrganisationID, &i.Name); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockAuthorities = `-- name: LockAuthorities :exec
 
 LOCK TABLE instance.authorities IN SHARE ROW EXCLUSIVE MODE
@@ -1133,7 +1173,7 @@ func (q *Queries) MoveInstance(ctx context.Context, arg MoveInstanceParams) erro
 }
 
 const node = `-- name: Node :one
-SELECT generation, joined_at, certificate_until, agent_version, agent_checksum, heartbeat_at, heartbeat
+SELECT generation, joined_at, certificate_until, agent_version, agent_checksum, heartbeat_at, linked_at, heartbeat
   FROM instance.nodes WHERE instance_id = $1
 `
 
@@ -1144,6 +1184,7 @@ type NodeRow struct {
 	AgentVersion     string
 	AgentChecksum    string
 	HeartbeatAt      *time.Time
+	LinkedAt         *time.Time
 	Heartbeat        json.RawMessage
 }
 
@@ -1157,6 +1198,7 @@ func (q *Queries) Node(ctx context.Context, instanceID uuid.UUID) (NodeRow, erro
 		&i.AgentVersion,
 		&i.AgentChecksum,
 		&i.HeartbeatAt,
+		&i.LinkedAt,
 		&i.Heartbeat,
 	)
 	return i, err
@@ -1351,7 +1393,7 @@ VALUES ($1, $2, $3, now() + make_interval(secs => $4::float8))
 ON CONFLICT (instance_id) DO UPDATE
    SET generation = excluded.generation, join_token_hash = excluded.join_token_hash, join_expires_at = excluded.join_expires_at,
        join_key = NULL, join_used_at = NULL, certificate_serial = '', previous_serial = '', certificate_until = NULL,
-       joined_at = NULL, heartbeat_at = NULL, heartbeat = '{}'
+       joined_at = NULL, heartbeat_at = NULL, linked_at = NULL, heartbeat = '{}'
  WHERE instance.nodes.generation < excluded.generation
     OR (instance.nodes.generation = excluded.generation AND instance.nodes.join_used_at IS NULL)
 `
@@ -2366,7 +2408,7 @@ UPDATE instance.instances i
   FROM (SELECT n.instance_id,
           CASE WHEN n.silent > $1::float8 THEN 'lost' WHEN n.silent > $2::float8 THEN 'suspect' ELSE 'online' END AS connectivity
           FROM (SELECT m.instance_id,
-                  extract(epoch FROM now() - greatest(m.heartbeat_at, $3::timestamptz)) AS silent
+                  extract(epoch FROM now() - greatest(m.heartbeat_at, m.linked_at, $3::timestamptz)) AS silent
                   FROM instance.nodes m WHERE m.heartbeat_at IS NOT NULL) n) w
  WHERE i.id = w.instance_id AND i.state IN ('installing', 'starting', 'ready', 'draining')
    AND i.connectivity <> w.connectivity AND w.connectivity <> 'online'
@@ -2387,8 +2429,8 @@ type WatchRow struct {
 	Connectivity   string
 }
 
-// Watch sets the connectivity of nodes by how long they have been silent while
-// somebody was listening.
+// Watch sets the connectivity of nodes by how long they have neither reported
+// nor had a tunnel while somebody was listening.
 func (q *Queries) Watch(ctx context.Context, arg WatchParams) ([]WatchRow, error) {
 	rows, err := q.db.Query(ctx, watch, arg.Lost, arg.Suspect, arg.ListeningSince)
 	if err != nil {
