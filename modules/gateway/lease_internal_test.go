@@ -58,11 +58,12 @@ func hammer(t *testing.T, clients, each int, more string, stop <-chan time.Time,
 		for range clients {
 			all.Go(func() {
 				for i := 0; ctx.Err() == nil && i < each; i++ {
-					switch res := b.ask(t, "/v1/chat/completions", chatBody(more)); {
+					res := b.ask(t, "/v1/chat/completions", chatBody(more))
+					switch body := text(t, res); {
 					case res.StatusCode == http.StatusOK:
 						served.Add(1)
 					case res.StatusCode != http.StatusTooManyRequests:
-						t.Errorf("answered with %d: %s", res.StatusCode, text(t, res))
+						t.Errorf("answered with %d: %s", res.StatusCode, body)
 					}
 				}
 			})
