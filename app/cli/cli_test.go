@@ -290,6 +290,7 @@ func TestB42_whatGoesWrongSaysWhatToDo(t *testing.T) {
 		"POST /deployments":             `422 {"title":"x","status":422,"detail":"Several fields cannot be accepted; see each of them.","code":"invalid","request_id":"req-9","errors":[{"pointer":"/name","detail":"Bad name."},{"pointer":"/offers","detail":"No offer.","fix":"Use a/b/c."}]}`,
 		"POST /deployments/full/start":  problem("409", "out_of_stock"),
 		"POST /deployments/taken/start": problem("409", "name_taken"),
+		"GET /keys/k1/limits":           `200 {"level":"key","id":"k1"}`,
 		"GET /usage/summary":            "200 <html>not json</html>",
 	})
 	missing := filepath.Join(t.TempDir(), "missing")
@@ -313,6 +314,7 @@ func TestB42_whatGoesWrongSaysWhatToDo(t *testing.T) {
 		{"deployments create x --model m --offer a", 2, []string{"why: /name: Bad name.", "/offers: No offer. Use a/b/c.", "request: req-9"}, nil},
 		{"endpoints add e --model m --url u --key-file " + missing, 2, []string{"cannot be read: no such file"}, nil},
 		{"deployments delete x", 2, []string{"nobody is there to be asked", "--yes"}, nil},
+		{"keys limit k1 --period day", 2, []string{"There is no budget", "--budget 25.00"}, nil},
 		{"deployments list", 2, []string{"INVENTIV_APIKEY"}, unknown},
 		{"deployments list", 3, []string{"There is no API key", "fix: Set INVENTIV_API_KEY"}, noKey},
 		{"deployments list", 3, []string{"The API key has a line break", "in one line", "code: malformed_api_key"}, torn},
@@ -389,5 +391,16 @@ func TestCompletion_namesWhatThereIs(t *testing.T) {
 	s := serve(t, map[string]string{"GET /deployments": items(chat)})
 	if r := run(t, s.URL, "__complete deployments get c"); !strings.Contains(r.out, "chat\n") {
 		t.Errorf("completion: %q", r.out)
+	}
+}
+
+func TestLimit_showsWhatHoldsAfterAChange(t *testing.T) {
+	t.Parallel()
+	s := serve(t, map[string]string{
+		"GET /keys/k1/limits": keyLimits, "PUT /keys/k1/limits": `200 {"level":"key","id":"k1","tokens_per_minute":5000}`,
+	})
+	got := run(t, s.URL, "keys limit k1 --rpm 0 --tpm 5000 --model all --budget none -o json").out
+	if want := `{"id":"k1","level":"key","tokens_per_minute":5000}`; strings.Join(strings.Fields(got), "") != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -62,7 +62,11 @@ func (n *noun) limit(use, short string, subject func(args []string) string) *cob
 			delete(in, "budget")
 			delete(in, "period")
 		}
+		if in["period"] != nil && in["budget"] == nil {
+			return mistake("There is no budget for --period to be of.", "Add --budget, such as --budget 25.00.")
+		}
 		if changed {
+			l = row{} // what the answer leaves out is no limit any more
 			if err := c.do(c, http.MethodPut, base+"/limits", nil, in, &l); err != nil {
 				return err
 			}
