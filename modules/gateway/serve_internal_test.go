@@ -234,6 +234,10 @@ func TestB18_paths(t *testing.T) {
 		if res.StatusCode != want {
 			t.Errorf("%s: %d, want %d", line, res.StatusCode, want)
 		}
+		allow := map[bool]string{true: "GET, HEAD", false: "POST"}[strings.Contains(line, "/models")]
+		if got := res.Header.Get("Allow"); want == http.StatusMethodNotAllowed && got != allow {
+			t.Errorf("%s: allowed are %q, want %q", line, got, allow)
+		}
 		_, _ = res.Body.Close(), conn.Close()
 	}
 }

@@ -118,6 +118,13 @@ func enginePath(base string, kind openai.Kind) string {
 // further, in the shape that clients of the path know.
 func Refuse(w http.ResponseWriter, r *http.Request, e *openai.Error, requestID string) {
 	at := surfaces[r.URL.Path]
+	if e.Status == http.StatusMethodNotAllowed {
+		allow := http.MethodPost
+		if at == nil { // a list of models
+			allow = http.MethodGet + ", " + http.MethodHead
+		}
+		w.Header().Set("Allow", allow)
+	}
 	switch {
 	case at != nil && at.refuse != nil:
 		at.refuse(w, e, requestID)
