@@ -61,6 +61,9 @@ func (p *process) report(err error) int {
 	if f.Fix != "" {
 		fmt.Fprintf(p.stderr, "fix: %s\n", f.Fix)
 	}
+	if f.Code == fault.NotFound {
+		return int(cli.ExitNotFound)
+	}
 	return 1
 }
 

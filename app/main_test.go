@@ -51,7 +51,7 @@ func TestB44_badSettingsAreRefusedWithASentence(t *testing.T) {
 		"port in use":                {nil, append(free[:1:1], "--data-dir", t.TempDir(), "--listen", taken.Addr().String()), 1, taken.Addr().String()},
 		"data folder that is a file": {nil, append(free, "--data-dir", filepath.Join(file, "x")), 1, file},
 		"demo below a file":          {nil, append(free, "--demo", "--data-dir", filepath.Join(file, "x")), 1, "cannot be written.\nfix: Name another one"},
-		"no database to work on":     {nil, []string{"admin", "setup-url", "--data-dir", t.TempDir()}, 1, "There is no database in"},
+		"no database to work on":     {nil, []string{"admin", "setup-url", "--data-dir", t.TempDir()}, 4, "There is no database in"},
 		"provider that is not here":  {nil, append(free, "--data-dir", t.TempDir(), "--providers", "scaleway"), 2, "Use mock."},
 	} {
 		t.Run(name, func(t *testing.T) {
