@@ -188,6 +188,8 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 		{"deployments get chat", []string{"NAME:", "chat"}, ""},
 		{"deployments create chat --model m --offer a/b/c --offer d/e/f", []string{"chat"}, `POST /deployments {"model":"m","name":"chat","offers":["a/b/c","d/e/f"],"replicas":{"max":1,"min":1},"volume_gb":0}`},
 		{"deployments scale chat --min 2 --max 5", []string{"chat"}, `POST /deployments/chat/scale {"max":5,"min":2}`},
+		{"deployments scale chat --min 3", []string{"chat"}, `POST /deployments/chat/scale {"max":3,"min":3}`},
+		{"deployments scale chat --min 2 --max 1", nil, `POST /deployments/chat/scale {"max":1,"min":2}`}, // the server refuses it
 		{"deployments scale chat --min 0 --max 1 --idle-minutes 0", []string{"chat"}, `POST /deployments/chat/scale {"idle_minutes":0,"max":1,"min":0}`},
 		{"deployments stop chat", nil, "POST /deployments/chat/stop"},
 		{"deployments start chat", nil, "POST /deployments/chat/start"},
@@ -314,6 +316,7 @@ func TestB42_whatGoesWrongSaysWhatToDo(t *testing.T) {
 		{"deployments create x --model m --offer a", 2, []string{"why: /name: Bad name.", "/offers: No offer. Use a/b/c.", "request: req-9"}, nil},
 		{"endpoints add e --model m --url u --key-file " + missing, 2, []string{"cannot be read: no such file"}, nil},
 		{"deployments delete x", 2, []string{"nobody is there to be asked", "--yes"}, nil},
+		{"deployments scale x --idle-minutes 30", 2, []string{"error: --min is missing."}, nil},
 		{"keys limit k1 --period day", 2, []string{"There is no budget", "--budget 25.00"}, nil},
 		{"deployments list", 2, []string{"INVENTIV_APIKEY"}, unknown},
 		{"deployments list", 3, []string{"There is no API key", "fix: Set INVENTIV_API_KEY"}, noKey},

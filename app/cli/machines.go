@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -44,9 +45,10 @@ func (c Config) deployments() *cobra.Command {
 		}
 		return c.one(deploymentColumns, d)
 	})
-	scale.Flags().IntVar(&low, "min", 1, "fewest replicas")
+	scale.Flags().IntVar(&low, "min", 0, "fewest replicas")
 	scale.Flags().IntVar(&high, "max", 0, "most replicas; the same as --min when it is left out")
 	scale.Flags().IntVar(&idle, "idle-minutes", -1, idleHelp+"; as it is when it is left out")
+	needs(n, scale, "min") // a default would wake what sleeps, or end replicas, when another flag is meant
 	n.names(scale, "/deployments", "name")
 	n.act("stop", "End all replicas and keep the deployment", "/deployments", deploymentColumns)
 	n.act("start", "Let a stopped deployment have its replicas again, or wake one that sleeps", "/deployments", deploymentColumns)
@@ -56,9 +58,11 @@ func (c Config) deployments() *cobra.Command {
 
 const idleHelp = "with --min 0: minutes without a request after which it sleeps; 0: never"
 
-// replicas is how many a deployment keeps; an idle time below 0 is left out.
+// replicas is how many a deployment keeps; an idle time below 0 is left out. A
+// maximum below the minimum is the server's to refuse: raised to it, more
+// machines would run than were asked for at most.
 func replicas(low, high, idle int) map[string]int {
-	in := map[string]int{"min": low, "max": max(low, high)}
+	in := map[string]int{"min": low, "max": cmp.Or(high, low)}
 	if idle >= 0 {
 		in["idle_minutes"] = idle
 	}
