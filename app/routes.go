@@ -25,7 +25,7 @@ func (a *App) handler() (http.Handler, error) {
 		Auth: a.auth, Guard: a.guard, Catalog: a.catalog, Instances: a.instances, Finops: a.finops, Gateway: a.gateway, Events: a.events,
 		Loops: a.Loops(), Providers: a.rents, PublicURL: a.site, AuditDays: a.cfg.AuditDays, Version: a.version, Log: a.log,
 	})
-	router, err := web.New(web.Config{Log: a.log, PublicURL: a.site, SignIn: console.SignIn, ErrorPage: pages.ErrorPage})
+	router, err := web.New(web.Config{Log: a.log, PublicURL: a.site, SignIn: console.SignIn, ErrorPage: pages.ErrorPage, Lost: db.IsLost})
 	if err != nil {
 		return nil, fmt.Errorf("make the routes: %w", err)
 	}

@@ -42,6 +42,10 @@ func (r *Router) answerError(c *echo.Context, err error) {
 		}
 		return
 	}
+	if r.cfg.Lost != nil && fault.As(err) == nil && r.cfg.Lost(err) {
+		err = fault.New(fault.Unavailable, "The database does not answer.").WithKind("database_unavailable").WithCause(err).
+			WithFix("Try again in a moment.")
+	}
 	p := ProblemOf(err, id)
 	if p.Status >= http.StatusInternalServerError {
 		r.cfg.Log.ErrorContext(ctx, "request failed",

@@ -53,6 +53,7 @@ func newSite(t *testing.T, routes func(r *web.Router)) site {
 		PublicURL: "https://inventiv.example",
 		SignIn:    "/login",
 		MaxBody:   64,
+		Lost:      func(err error) bool { return strings.Contains(err.Error(), "lost") },
 		ErrorPage: func(_ *echo.Context, p web.Problem) templ.Component {
 			return templ.ComponentFunc(func(_ context.Context, w io.Writer) error {
 				_, err := fmt.Fprintf(w, "<h1>%s</h1><p>%s</p><p>%s</p><i>%s</i>", p.Title, p.Detail, p.Fix, p.RequestID)
@@ -154,11 +155,9 @@ func TestErrors_statusAndBody(t *testing.T) {
 		detail string
 		after  string
 	}{
-		"not found": {fault.New(fault.NotFound, "There is no such key."), 404, "not_found", "There is no such key.", ""},
-		"wrapped":   {fmt.Errorf("act: %w", fault.New(fault.Denied, "No.")), 403, "denied", "No.", ""},
-		"kind": {
-			fault.New(fault.Exhausted, "No L4 is left.").WithKind("out_of_stock"), 409, "out_of_stock", "No L4 is left.", "",
-		},
+		"not found":             {fault.New(fault.NotFound, "There is no such key."), 404, "not_found", "There is no such key.", ""},
+		"wrapped":               {fmt.Errorf("act: %w", fault.New(fault.Denied, "No.")), 403, "denied", "No.", ""},
+		"kind":                  {fault.New(fault.Exhausted, "No L4 is left.").WithKind("out_of_stock"), 409, "out_of_stock", "No L4 is left.", ""},
 		"conflict":              {fault.New(fault.Conflict, "Taken."), 409, "conflict", "Taken.", ""},
 		"throttled":             {fault.New(fault.Throttled, "Slower."), 429, "throttled", "Slower.", "5"},
 		"throttled for a while": {fault.New(fault.Throttled, "Slower.").WithAfter(61500 * time.Millisecond), 429, "throttled", "Slower.", "62"},
@@ -167,6 +166,8 @@ func TestErrors_statusAndBody(t *testing.T) {
 		"used up":               {fault.New(fault.Conflict, "Used.").WithKind(web.KindUsedUp), 410, "setup_done", "Used.", ""},
 		"unavailable":           {fault.New(fault.Unavailable, "Away.").WithCause(secret), 503, "unavailable", "Away.", "5"},
 		"timeout":               {fmt.Errorf("ask: %w", context.DeadlineExceeded), 504, "timeout", "This took too long and was given up.", ""},
+		"database away":         {errors.New("10.1.2.3: connection lost"), 503, "database_unavailable", "The database does not answer.", "5"},
+		"lost and said":         {fault.New(fault.Invalid, "What?").WithCause(errors.New("lost")), 400, "invalid", "What?", ""},
 		"ours":                  {fmt.Errorf("claim: %w", secret), 500, "internal", "Something went wrong on our side.", ""},
 		"echo's":                {echo.NewHTTPError(400, "strconv.ParseInt: nonsense"), 400, "invalid", "The request could not be read.", ""},
 	} {
