@@ -26,10 +26,13 @@ func (x *exchange) answer(res *upstream.Answer) *openai.Error {
 	if err != nil {
 		return badUpstream("with something that is not a JSON object")
 	}
+	written := text // the engine's own, of which translating makes another
 	if text, err = x.hearAnswer(text); err != nil {
 		return badUpstream("with something that cannot be translated")
 	}
-	x.count(usage, known, 0)
+	if x.count(usage, known, 0); !known {
+		x.countWhole(written)
+	}
 	x.record.FirstToken = x.heard.Sub(x.started)
 	if err := x.end(spool.Completed, http.StatusOK, ""); err != nil {
 		return unmetered(err)

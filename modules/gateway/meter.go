@@ -10,8 +10,8 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/spool"
 )
 
-// bytesPerToken is what a prompt is estimated with when the engine did not
-// count it.
+// bytesPerToken is what a prompt, and an answer that is no stream, is estimated
+// with when the engine did not count it.
 const bytesPerToken = 4
 
 // open writes the open record, without which nothing is sent on. The price is
@@ -55,9 +55,23 @@ func (x *exchange) count(u openai.Usage, known bool, deltas int64) {
 		r.Source, r.PromptTokens, r.CompletionTokens, r.CachedTokens = spool.Engine, u.Prompt, u.Completion, u.Cached
 	case deltas > 0:
 		r.Source, r.CompletionTokens = spool.Counted, deltas
-		r.PromptTokens = int64(x.head.PromptBytes+bytesPerToken-1) / bytesPerToken
+		r.PromptTokens = tokens(x.head.PromptBytes)
 	}
 }
+
+// countWhole estimates what a whole answer used whose engine did not say it:
+// one that generates or embeds. The others have nothing to count.
+func (x *exchange) countWhole(answer []byte) {
+	switch x.kind { //nolint:exhaustive // the rest has nothing to count
+	case openai.Chat, openai.Completions, openai.Embeddings:
+		if size, ok := openai.Written(answer); ok {
+			r := &x.record
+			r.Source, r.PromptTokens, r.CompletionTokens = spool.Counted, tokens(x.head.PromptBytes), tokens(size)
+		}
+	}
+}
+
+func tokens(size int) int64 { return int64(size+bytesPerToken-1) / bytesPerToken }
 
 // end writes the final record, once. It comes before the last byte of a whole
 // answer.

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"encoding/json"
 	"errors"
 	"strconv"
 )
@@ -101,4 +102,29 @@ func (s *scanner) count(depth int, known *bool) int64 {
 		return 0
 	}
 	return n
+}
+
+// Written returns how many bytes an engine has written in a whole answer, for
+// one that did not count its tokens, and whether it holds an answer at all: a
+// choice, or an embedding, of which nothing is written.
+func Written(answer []byte) (size int, ok bool) {
+	var a struct {
+		Choices []struct {
+			Text    string                     `json:"text"`
+			Message map[string]json.RawMessage `json:"message"`
+		} `json:"choices"`
+		Data []struct{} `json:"data"`
+	}
+	if json.Unmarshal(answer, &a) != nil {
+		return 0, false
+	}
+	for _, c := range a.Choices {
+		size += len(c.Text)
+		for name, part := range c.Message {
+			if name != "role" && string(part) != "null" {
+				size += len(part)
+			}
+		}
+	}
+	return size, len(a.Choices)+len(a.Data) > 0
 }
