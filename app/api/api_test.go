@@ -156,6 +156,7 @@ func TestDeployments_fromCreationToTheEnd(t *testing.T) {
 		{"POST", "/deployments/chat/scale", `{"min":1,"max":3}`, 200, `"replicas":{"min":1,"max":3,"idle_minutes":15}`},
 		{"POST", "/deployments/chat/scale", `{"min":2}`, 200, `"replicas":{"min":2,"max":2,"idle_minutes":15}`},
 		{"POST", "/deployments/chat/scale", `{"min":-1}`, 422, `"pointer":"/replicas"`},
+		{"POST", "/deployments/chat/scale", `{"min":2,"max":1}`, 422, `"pointer":"/replicas"`},
 		{"POST", "/deployments/chat/scale", `{"min":0,"max":1,"idle_minutes":0}`, 200, `"replicas":{"min":0,"max":1,"idle_minutes":0}`},
 		{"POST", "/deployments/chat/scale", `{"min":0,"max":1}`, 200, `"replicas":{"min":0,"max":1,"idle_minutes":0}`},
 		{"POST", "/deployments/chat/scale", `{"min":0,"idle_minutes":43201}`, 422, `"pointer":"/idle_minutes"`},

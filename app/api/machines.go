@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/google/uuid"
@@ -94,7 +95,7 @@ type scaling struct {
 }
 
 func (a *API) scaleDeployment(c ctx, actor auth.Actor, in scaling) (Deployment, error) {
-	d, err := a.Instances.Scale(c, actor, in.Ref, in.Min, max(in.Min, in.Max, 1), in.IdleMinutes)
+	d, err := a.Instances.Scale(c, actor, in.Ref, in.Min, cmp.Or(in.Max, max(in.Min, 1)), in.IdleMinutes)
 	return toDeployment(d), err
 }
 
