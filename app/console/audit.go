@@ -47,6 +47,10 @@ func auditRow(e auth.Entry) views.AuditRow {
 	if json.Unmarshal(e.Detail, &detail) != nil {
 		return r
 	}
+	if name, ok := detail["name"].(string); ok && name != r.Object { // people know it by that
+		detail["id"], r.Object = r.Object, name
+		delete(detail, "name")
+	}
 	var words []string
 	for _, name := range slices.Sorted(maps.Keys(detail)) {
 		words = append(words, fmt.Sprintf("%s=%v", name, detail[name]))

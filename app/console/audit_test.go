@@ -25,7 +25,7 @@ SELECT $1, 'key:' || gen_random_uuid(), 'night-shift', 'deployment.wake', 'chat-
 		t.Fatal("nothing leads on")
 	}
 	last, _, _ := strings.Cut(rest, `"`)
-	want(t, w.get("/audit?before="+last), http.StatusOK, "chat-10", "chat-01", "ada@example.test", "key.create", "Back to the newest")
+	want(t, w.get("/audit?before="+last), http.StatusOK, "chat-10", "chat-01", "ada@example.test", "key.create", "ci", "id=", "Back to the newest")
 	want(t, w.get("/audit?before=1"), http.StatusOK, "This is where the audit begins.")
 	for _, bad := range []string{"x", "-1", "0", "99999999999999999999"} {
 		want(t, w.get("/audit?before="+bad), http.StatusNotFound)
