@@ -4,9 +4,10 @@
 //
 // # What it promises
 //
-// Append has handed the record to the operating system (one write(2)) when it
-// returns: a killed process loses nothing that was appended. The disk is synced
-// every 100 ms while something was written: a power loss may cost that much.
+// Append has handed the record to the operating system when it returns, by
+// storing it in memory that both share (mmap(2)): a killed process loses nothing
+// that was appended. The disk is synced every 100 ms while something was stored:
+// a power loss may cost that much.
 //
 // Each request has an open record, appended before it is forwarded, and a final
 // one, appended before the last byte goes to the client. In between, the open one
@@ -27,13 +28,16 @@
 //	6      4     CRC-32C (Castagnoli) of the payload, little endian
 //	10     n     the payload: see Record.encode
 //
+// The segment that is written has 16 MiB from the beginning; zeros follow its last
+// record until it is ended. The mark of a record is stored after the rest of it,
+// so what a kill leaves of one looks like more of them, or nearly: a start takes
+// both away.
+//
 // A segment is deleted a minute after all its finals are in the database and all
 // its opens have a final or a newer open; earlier when there is little room. The
 // file "delivered" says up to where they are, for the next start and for
 // Inspect. Until it is deleted, Again has it delivered once more: a database may
-// lose what it has taken. A start cuts off the beginning of a record
-// that a kill has left at the end. What else does not check out is skipped and
-// counted, and the segment is copied to the folder "quarantine" before it is
+// lose what it has taken. What does not check out is skipped and counted, and the segment is copied to the folder "quarantine" before it is
 // deleted. The file "refused" there holds, without the eight bytes,
 // records that the database would not take.
 //

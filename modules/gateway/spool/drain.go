@@ -28,7 +28,7 @@ const readSize = 1 << 20
 // called by one goroutine. An empty batch means that there are none now.
 func (s *Spool) Next(limit int) (Batch, error) {
 	s.mu.Lock()
-	at, newest, size := s.reader, s.number, s.size
+	at, newest, size := s.reader, s.number, s.tail.size
 	s.mu.Unlock()
 	var b Batch
 	for len(b.Records) < limit {
@@ -84,7 +84,7 @@ func (s *Spool) read(b *Batch, at *reader, limit int, last bool, size int64) (us
 	if int64(n) < want {
 		size = at.offset + int64(n) // somebody has cut it short
 	}
-	taken, bad := scan(text[:n], at.offset+int64(n) < size, func(r *Record) bool {
+	taken, bad, _ := scan(text[:n], at.offset+int64(n) < size, func(r *Record) bool {
 		if r.Status != Opened {
 			b.Records = append(b.Records, *r)
 		}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 )
@@ -86,7 +88,7 @@ func TestF27_whatIsKeptMakesRoomFirst(t *testing.T) {
 	if got := kept(); !slices.Equal(got, []int64{1, 2, 3, 4}) {
 		t.Fatalf("segments %v are kept, want the first four", got)
 	}
-	disk.Store(used() + roomy - 2*segmentSize)
+	disk.Store(used() + roomy - 2*int64(segmentSize-maxFrame))
 	s.measure()
 	if got := kept(); !slices.Equal(got, []int64{3, 4}) || s.full.Load() {
 		t.Errorf("segments %v are kept, want the newest two", got)
@@ -109,40 +111,69 @@ func TestF27_whatIsKeptMakesRoomFirst(t *testing.T) {
 	}
 }
 
-// TestF29_noTornRecordOnADiskWithoutSpace writes to a device that is always
-// full, and then goes on in the segment as if nothing had been.
+// TestF29_noTornRecordOnADiskWithoutSpace stores a record in a file in memory
+// that ends, and must not grow, in the middle of it.
 func TestF29_noTornRecordOnADiskWithoutSpace(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	s, err := Open(dir)
+	const end = alignment
+	fd, err := unix.MemfdCreate("full", unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), "full")
+	defer file.Close()
+	if err := file.Truncate(end); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_GROW); err != nil {
+		t.Fatal(err)
+	}
+	record := frame(nil, &Record{Status: Completed, RequestID: uuid.New()})
+	full := &tail{file: file, size: end - int64(len(record))/2}
+	before := full.size
+	for range 2 {
+		if err := full.append(record); err == nil || full.size != before {
+			t.Errorf("a record of which half fits: %v, and then the segment has %d bytes, %d before", err, full.size, before)
+		}
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil || len(text) != end || resync(text) >= 0 || text[before] != 0 {
+		t.Errorf("the file has %d bytes, %v; want %d and nothing that is taken for a record", len(text), err, end)
+	}
+	full.size -= int64(len(record))
+	if err := full.append(record); err != nil || full.size != before {
+		t.Errorf("a record that fits: %v", err)
+	}
+	if err := full.unmap(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestF30_aTailThatWasCutShortGrowsAgain has somebody truncate the segment that is
+// written: one record fails, and later ones do not.
+func TestF30_aTailThatWasCutShortGrowsAgain(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
+	if err := os.Truncate(segmentPath(s.dir, 1), alignment); err != nil {
 		t.Fatal(err)
 	}
-	defer full.Close()
-	put := func(file *os.File) error {
-		s.mu.Lock()
-		old := s.file
-		s.file = file
-		s.mu.Unlock()
-		err := s.Append(&Record{Status: Completed, RequestID: uuid.New()})
-		s.mu.Lock()
-		s.file = old
-		s.mu.Unlock()
-		return err
-	}
-	whole := s.file
-	for _, file := range []*os.File{whole, full, whole} {
-		if err := put(file); (err == nil) != (file == whole) {
-			t.Errorf("Append to %s: %v", file.Name(), err)
+	taken, refused := 0, 0
+	for range 2 * alignment / 100 {
+		switch err := s.Append(&Record{Status: Completed, RequestID: uuid.New()}); {
+		case err == nil:
+			taken++
+		case fault.Is(err, fault.Unavailable) && fault.As(err).Kind == "metering_unavailable":
+			refused++
+		default:
+			t.Fatal(err)
 		}
 	}
-	files, err := Inspect(dir)
-	if err != nil || len(files) != 1 || files[0].Completed != 2 || files[0].BadBytes != 0 {
-		t.Errorf("the folder has %+v, %v; want two records and no bad byte", files, err)
+	b, err := s.Next(taken + 1)
+	if err != nil || len(b.Records) != taken || refused != 1 || s.BadBytes() != 0 {
+		t.Errorf("%d records of %d that were taken, %v, %d bad bytes, %d refused; want one", len(b.Records), taken, err, s.BadBytes(), refused)
 	}
 }

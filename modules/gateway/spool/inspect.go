@@ -79,8 +79,8 @@ func inspect(dir, name string, kept func(size int64) int64, each func(*Record)) 
 		if err != nil {
 			return File{}, fmt.Errorf("read the spool: %w", err)
 		}
-		f := File{Name: name, Bytes: int64(len(text)), KeptBytes: kept(int64(len(text)))}
-		f.BadBytes = scanSegment(text, f.KeptBytes, func(r *Record, kept bool) {
+		f := File{Name: name, KeptBytes: kept(int64(len(text)))}
+		bad, room := scanSegment(text, f.KeptBytes, func(r *Record, kept bool) {
 			if r.Status != Opened && !kept {
 				f.Waiting++
 			}
@@ -93,6 +93,7 @@ func inspect(dir, name string, kept func(size int64) int64, each func(*Record)) 
 			}
 			each(r)
 		})
+		f.Bytes, f.BadBytes = int64(len(text)-room), bad
 		if f.BadBytes == 0 || !again {
 			return f, nil
 		}
@@ -101,15 +102,19 @@ func inspect(dir, name string, kept func(size int64) int64, each func(*Record)) 
 
 // scanSegment calls each for the records in a whole segment, the first kept
 // bytes of which were delivered, and returns how many bytes of it are something
-// else.
-func scanSegment(text []byte, kept int64, each func(r *Record, kept bool)) (bad int) {
+// else, and how many were set aside for more.
+func scanSegment(text []byte, kept int64, each func(r *Record, kept bool)) (bad, room int) {
 	switch {
 	case bytes.HasPrefix([]byte(magic), text):
-		return 0 // a crash right after it was made
+		return 0, 0 // a crash right after it was made
 	case bytes.HasPrefix(text, []byte(magic)):
 		text, kept = text[len(magic):], max(kept-int64(len(magic)), 0)
 	}
-	_, bad = scan(text[:kept], false, func(r *Record) bool { each(r, true); return true })
-	_, worse := scan(text[kept:], false, func(r *Record) bool { each(r, false); return true })
-	return bad + worse
+	_, bad, room = scan(text[:kept], false, func(r *Record) bool { each(r, true); return true })
+	if int(kept) < len(text) {
+		var worse int
+		_, worse, room = scan(text[kept:], false, func(r *Record) bool { each(r, false); return true })
+		bad += worse
+	}
+	return bad, room
 }

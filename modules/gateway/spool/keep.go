@@ -152,7 +152,7 @@ func (s *Spool) Depth() Depth {
 	for n, p := range s.parts {
 		size := p.size
 		if n == s.number {
-			size = s.size
+			size = s.tail.size
 		}
 		kept := s.reader.keptOf(n, size)
 		d.Kept += kept

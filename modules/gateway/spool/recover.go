@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ func (s *Spool) recover() error {
 	mark, witness := recall(s.dir)
 	s.reader, s.witness = readerAt(mark), witness
 	open := map[uuid.UUID]Record{}
-	for i, n := range numbers {
+	for _, n := range numbers {
 		text, err := os.ReadFile(segmentPath(s.dir, n))
 		if err != nil {
 			return fmt.Errorf("recover the spool: %w", err)
@@ -39,13 +40,7 @@ func (s *Spool) recover() error {
 			p.stored = time.Now() // or before: it is kept a little longer
 		}
 		s.parts[n], s.number = p, n
-		if i == len(numbers)-1 {
-			if text, err = s.cutTorn(n, text); err != nil {
-				return err
-			}
-		}
-		p.size = int64(len(text))
-		bad := scanSegment(text, s.reader.keptOf(n, p.size), func(r *Record, kept bool) {
+		bad, room := scanSegment(text, s.reader.keptOf(n, int64(len(text))), func(r *Record, kept bool) {
 			if r.Status == Opened {
 				open[r.RequestID] = *r
 				return
@@ -55,6 +50,12 @@ func (s *Spool) recover() error {
 				s.Recovered.Finals++
 			}
 		})
+		if room > 0 {
+			if err := s.giveBack(n, text, room); err != nil {
+				return err
+			}
+		}
+		p.size = int64(len(text) - room)
 		if bad > 0 {
 			s.Recovered.BadBytes += bad
 			if err := s.damaged(n, bad); err != nil {
@@ -79,26 +80,17 @@ func (s *Spool) recover() error {
 		}
 		s.Recovered.Interrupted++
 	}
-	return s.file.Sync() //nolint:wrapcheck // an os.PathError says it all
+	return s.tail.file.Sync() //nolint:wrapcheck // an os.PathError says it all
 }
 
-// cutTorn ends the segment that was written last behind its last record: a kill
-// may leave the beginning of the next one there.
-func (s *Spool) cutTorn(number int64, text []byte) ([]byte, error) {
-	if len(text) < len(magic) {
-		return text, nil
+// giveBack ends a segment behind its last record: a kill leaves what was set
+// aside for more, and maybe a record that was being stored.
+func (s *Spool) giveBack(number int64, text []byte, room int) error {
+	s.Recovered.TornBytes += len(bytes.Trim(text[len(text)-room:], "\x00"))
+	if err := os.Truncate(segmentPath(s.dir, number), int64(len(text)-room)); err != nil {
+		return fmt.Errorf("recover the spool: %w", err)
 	}
-	used, _ := scan(text[len(magic):], true, func(*Record) bool { return true })
-	end := len(magic) + used
-	var r Record
-	if unframe(text[end:], &r) != 0 || end == len(text) {
-		return text, nil
-	}
-	if err := os.Truncate(segmentPath(s.dir, number), int64(end)); err != nil {
-		return nil, fmt.Errorf("recover the spool: %w", err)
-	}
-	s.Recovered.TornBytes = len(text) - end
-	return text[:end], nil
+	return nil
 }
 
 // damaged counts bytes of a segment that are no record, once, and keeps a copy

@@ -54,9 +54,9 @@ func TestF30_damageCostsOnlyWhatItHits(t *testing.T) {
 			}
 		}
 		segment := slices.Concat(frames...)
-		used, bad := scan(segment, false, func(rec *Record) bool { got = append(got, *rec); return true })
-		if !slices.Equal(want, got) || used != len(segment) || bad != lost {
-			t.Fatalf("seed %d: %d of %d records, %d of %d bytes used, %d bad of %d that were hit", seed, len(got), len(want), used, len(segment), bad, lost)
+		used, bad, room := scan(segment, false, func(rec *Record) bool { got = append(got, *rec); return true })
+		if !slices.Equal(want, got) || used != len(segment) || bad+room != lost {
+			t.Fatalf("seed %d: %d of %d records, %d of %d bytes used, %d bad and %d zeros at the end of %d that were hit", seed, len(got), len(want), used, len(segment), bad, room, lost)
 		}
 	}
 }
@@ -74,11 +74,11 @@ func TestScan_inPieces(t *testing.T) {
 		}
 		segment := slices.Concat(frames...)
 		var want, got []Record
-		_, wantBad := scan(segment, false, func(rec *Record) bool { want = append(want, *rec); return true })
+		_, wantBad, _ := scan(segment, false, func(rec *Record) bool { want = append(want, *rec); return true })
 		bad := 0
 		for rest := segment; len(rest) > 0; {
 			window := rest[:min(len(rest), maxFrame+r.IntN(maxFrame))]
-			used, n := scan(window, len(window) < len(rest), func(rec *Record) bool { got = append(got, *rec); return r.IntN(50) > 0 })
+			used, n, _ := scan(window, len(window) < len(rest), func(rec *Record) bool { got = append(got, *rec); return r.IntN(50) > 0 })
 			if used == 0 {
 				t.Fatalf("seed %d: no progress", seed)
 			}
@@ -118,19 +118,20 @@ func FuzzScan(f *testing.F) {
 	f.Add(slices.Concat(frames...))
 	f.Add(slices.Concat(frames[0], frames[1][:20], frames[2]))
 	f.Add([]byte(mark + "\xff\xff\x00\x00"))
+	f.Add(append(frames[0], make([]byte, 100)...))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var read []Record
 		var written []byte
-		used, bad := scan(text, false, func(r *Record) bool {
+		used, bad, room := scan(text, false, func(r *Record) bool {
 			read = append(read, *r)
 			written = frame(written, r)
 			return true
 		})
-		if used != len(text) || bad < 0 || bad > len(text) || len(read) == 0 && bad != len(text) {
-			t.Fatalf("%d of %d bytes used, %d bad, %d records", used, len(text), bad, len(read))
+		if used != len(text) || bad < 0 || bad > len(text) || len(read) == 0 && bad+room != len(text) {
+			t.Fatalf("%d of %d bytes used, %d bad, %d set aside, %d records", used, len(text), bad, room, len(read))
 		}
 		var again []Record
-		if _, bad := scan(written, false, func(r *Record) bool { again = append(again, *r); return true }); bad != 0 {
+		if _, bad, _ := scan(written, false, func(r *Record) bool { again = append(again, *r); return true }); bad != 0 {
 			t.Errorf("%d bad bytes in what was written", bad)
 		}
 		if !slices.Equal(read, again) {

@@ -60,30 +60,35 @@ func unframe(b []byte, r *Record) int {
 // scan reads the records in b, which is a piece of a segment, calls each for
 // them until it says false, and returns how many bytes it used and how many of
 // those were no record. If more bytes follow b in the segment, a record that b
-// cuts off is left for the next piece.
-func scan(b []byte, more bool, each func(*Record) bool) (used, bad int) {
+// cuts off is left for the next piece; else what was set aside for more at the
+// end, zeros and maybe a record without its mark, is neither, and room says how
+// much it is.
+func scan(b []byte, more bool, each func(*Record) bool) (used, bad, room int) {
 	for used < len(b) {
 		var r Record
 		rest := b[used:]
+		if !more && rest[0] == 0 && resync(rest) < 0 {
+			return len(b), bad, len(rest)
+		}
 		if n := unframe(rest, &r); n > 0 {
 			used += n
 			if !each(&r) {
-				return used, bad
+				return used, bad, 0
 			}
 			continue
 		}
 		if more && len(rest) < maxFrame {
-			return used, bad
+			return used, bad, 0
 		}
 		skip := resync(rest[1:]) + 1
 		if skip == 0 {
-			if skip = len(rest); more { // a good one may begin at the end
-				skip -= maxFrame - 1
+			if skip = len(bytes.TrimRight(rest, "\x00")); more { // a good one may begin at the end
+				skip = len(rest) - (maxFrame - 1)
 			}
 		}
 		used, bad = used+skip, bad+skip
 	}
-	return used, bad
+	return used, bad, 0
 }
 
 // resync returns where the next whole record starts, or -1.

@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	segmentSize = 16 << 20
-	syncEvery   = 100 * time.Millisecond
-	reserve     = 64 << 20 // free bytes kept for final records
+	syncEvery = 100 * time.Millisecond
+	reserve   = 64 << 20 // free bytes kept for final records
 )
 
 // Spool is an open spool. Its methods may be called at the same time.
@@ -28,9 +27,8 @@ type Spool struct {
 	free func() (int64, error) // bytes that can still be written
 
 	mu      sync.Mutex // of all below
-	file    *os.File
-	number  int64 // of the segment that is written
-	size    int64
+	tail    *tail
+	number  int64 // of the tail
 	dirty   bool
 	buf     []byte
 	closed  bool
@@ -94,25 +92,24 @@ func openMeasured(dir string, free func() (int64, error)) (*Spool, error) {
 // rotate begins a new segment. If it fails, the old one is still there to be
 // written.
 func (s *Spool) rotate() error {
-	if s.file != nil {
-		if err := s.file.Sync(); err != nil {
+	if s.tail != nil {
+		if err := s.tail.file.Sync(); err != nil {
 			return fmt.Errorf("end a spool segment: %w", err)
 		}
 	}
-	file, err := os.OpenFile(segmentPath(s.dir, s.number+1), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	next, err := begin(segmentPath(s.dir, s.number+1))
 	if err != nil {
-		return fmt.Errorf("begin a spool segment: %w", err)
+		return err
 	}
-	_, err = file.WriteString(magic)
-	if err = errors.Join(err, syncFolder(s.dir)); err != nil {
-		return errors.Join(fmt.Errorf("begin a spool segment: %w", err), file.Close(), os.Remove(file.Name()))
+	if err := syncFolder(s.dir); err != nil {
+		return errors.Join(err, next.drop())
 	}
-	if s.file != nil {
-		_ = s.file.Close() // it is synced
-		s.parts[s.number].size = s.size
+	if s.tail != nil {
+		_ = s.tail.end() // it is synced, and a start gives back what is left of it
+		s.parts[s.number].size = s.tail.size
 	}
 	s.number++
-	s.file, s.size = file, int64(len(magic))
+	s.tail = next
 	s.parts[s.number] = &part{}
 	if s.reader.number == 0 {
 		s.reader.number = s.number
@@ -133,7 +130,7 @@ func syncFolder(dir string) error {
 	return nil
 }
 
-// Append writes a record; it is with the operating system when Append returns.
+// Append stores a record; it is with the operating system when Append returns.
 // An open record may be appended again with what has been counted since.
 // Open records fail with fault.Unavailable (metering_unavailable) when the disk
 // is nearly full, any record when it cannot be written.
@@ -145,11 +142,6 @@ func (s *Spool) Append(r *Record) error {
 	defer s.mu.Unlock()
 	if s.closed {
 		return unavailable(os.ErrClosed)
-	}
-	if s.size >= segmentSize {
-		if err := s.rotate(); err != nil {
-			return unavailable(err)
-		}
 	}
 	if err := s.write(r); err != nil {
 		return unavailable(err)
@@ -170,17 +162,20 @@ func unavailable(err error) error {
 		WithFix("Try again later; the operator sees the reason in the log.").WithKind("metering_unavailable").WithCause(err)
 }
 
-// write appends the record to the segment; what was written in part is cut off.
+// write appends the record to the tail, or to a new one.
 func (s *Spool) write(r *Record) error {
 	s.buf = frame(s.buf[:0], r)
-	n, err := s.file.Write(s.buf)
-	if err != nil {
-		if n > 0 {
-			err = errors.Join(err, s.file.Truncate(s.size))
-		}
-		return fmt.Errorf("write the spool: %w", err)
+	if len(s.buf) > maxFrame {
+		return errPayload
 	}
-	s.size += int64(n)
+	if !s.tail.fits(len(s.buf)) {
+		if err := s.rotate(); err != nil {
+			return err
+		}
+	}
+	if err := s.tail.append(s.buf); err != nil {
+		return err
+	}
 	s.dirty = true
 	return nil
 }
@@ -197,12 +192,12 @@ func (s *Spool) keepSynced() {
 		case <-tick.C:
 		}
 		s.mu.Lock()
-		file, dirty := s.file, s.dirty
+		file, dirty := s.tail.file, s.dirty
 		s.dirty = false
 		s.mu.Unlock()
 		if dirty && file.Sync() != nil {
 			s.mu.Lock()
-			s.dirty = s.file == file // a rotated one was synced by rotate
+			s.dirty = s.tail.file == file // a rotated one was synced by rotate
 			s.mu.Unlock()
 		}
 		s.measure()
@@ -257,7 +252,7 @@ func (s *Spool) Close() error {
 	s.synced.Wait()
 	// A process that is being made may hold a copy of the lock's file for a moment.
 	unlock := unix.Flock(int(s.lock.Fd()), unix.LOCK_UN)
-	if err := errors.Join(s.file.Sync(), s.file.Close(), s.noted.Close(), unlock, s.lock.Close()); err != nil {
+	if err := errors.Join(s.tail.end(), s.noted.Close(), unlock, s.lock.Close()); err != nil {
 		return fmt.Errorf("close the spool: %w", err)
 	}
 	return nil
