@@ -21,7 +21,8 @@ func write(ctx context.Context, best map[string]map[string]result, flood [2]resu
 
 `+"`make bench`"+` wrote this page: mock upstreams, load generator, nginx and the gateway on the same two shared cores, interleaved,
 best of %d passes. Read the ratios, not the absolute figures. CPU is that of the `+"`serve`"+` process alone (nginx: its workers);
-"added" is over no proxy at all, peak memory is that of the cell, the lowest of the passes: after a greater load all keep some for a while. The gateway checks keys, routes, and meters every request; nginx does none of it.
+"added" is over no proxy at all, peak memory is that of the cell, the lowest of the passes: after a greater load all keep some for a while.
+The flood of invalid keys is the middle one of as many pairs. The gateway checks keys, routes, and meters every request; nginx does none of it.
 
 Commit %s, %s.
 
