@@ -21,7 +21,7 @@ type Batch struct {
 	end     reader
 }
 
-const readSize = 1 << 20
+const readSize = 256 << 10 // bytes at once: some 400 requests, so little is read twice
 
 // Next returns the next final records, at most limit of them, in the order in
 // which they were written. The same ones are returned again until Ack. It is
