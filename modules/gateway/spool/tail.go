@@ -63,14 +63,13 @@ func (t *tail) append(b []byte) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			broken, ok := r.(interface {
+			if _, fault := r.(interface { // that runtime/debug promises
 				runtime.Error
 				Addr() uintptr
-			})
-			if !ok {
+			}); !fault {
 				panic(r)
 			}
-			err = errors.Join(fmt.Errorf("store in %s: %w", t.file.Name(), broken), t.setAside()) // for the next one
+			err = errors.Join(fmt.Errorf("store in %s: the disk has no room, or is broken", t.file.Name()), t.setAside()) // for the next one
 		}
 	}()
 	to := t.window[t.size-t.at:][:len(b)]
