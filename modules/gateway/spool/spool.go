@@ -59,7 +59,7 @@ type part struct {
 // Open opens the spool in dir, which it makes, and recovers what a crash left:
 // an open record without a final one becomes an interrupted one. It fails with
 // fault.Conflict when another process has it open, and with fault.Invalid when
-// dir cannot be written.
+// dir cannot be used.
 func Open(dir string) (*Spool, error) {
 	return openMeasured(dir, func() (int64, error) { return freeIn(dir) })
 }
@@ -82,7 +82,8 @@ func openMeasured(dir string, free func() (int64, error)) (*Spool, error) {
 	}
 	if err := s.recover(); err != nil {
 		_ = lock.Close()
-		return nil, err
+		return nil, fault.Newf(fault.Invalid, "The usage spool %s cannot be used.", dir).
+			WithFix("Check DATA_DIR: it belongs on a local disk, whose files can be mapped into memory.").WithCause(err)
 	}
 	s.measure()
 	s.synced.Go(s.keepSynced)
