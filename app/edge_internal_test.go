@@ -54,11 +54,16 @@ const edgePassword = "violet tractor under nine bridges"
 
 func serveEdge(t *testing.T, proxies ...netip.Prefix) *edge {
 	t.Helper()
+	return serveEdgeOn(t, dbtest.URL(t), proxies...)
+}
+
+func serveEdgeOn(t *testing.T, database string, proxies ...netip.Prefix) *edge {
+	t.Helper()
 	dir := t.TempDir()
 	e := &edge{t: t, log: &lockedBuffer{}}
 	a, err := New(t.Context(), config.Serve{
 		Store: config.Store{
-			Data: config.Data{DataDir: dir}, DatabaseURL: config.DatabaseURL(dbtest.URL(t)), DatabasePool: 8, MasterKeyFile: dir + "/master.key",
+			Data: config.Data{DataDir: dir}, DatabaseURL: config.DatabaseURL(database), DatabasePool: 8, MasterKeyFile: dir + "/master.key",
 		},
 		Listen: "127.0.0.1:0", AgentListen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", MaxBody: 1 << 20, ShutdownTimeout: 5 * time.Second,
 		TrustedProxies: proxies, AdminEmail: "ada@example.test", AdminPassword: edgePassword,

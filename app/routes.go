@@ -1,10 +1,12 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v5"
@@ -18,6 +20,9 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/openai"
 )
 
+// patience is how long a page or the JSON API waits for the database at a time.
+const patience = 5 * time.Second
+
 // handler is what LISTEN answers: /v1 is the gateway's and goes there without
 // detour, everything else is routed, each route with its policy.
 func (a *App) handler() (http.Handler, error) {
@@ -25,7 +30,7 @@ func (a *App) handler() (http.Handler, error) {
 		Auth: a.auth, Guard: a.guard, Catalog: a.catalog, Instances: a.instances, Finops: a.finops, Gateway: a.gateway, Events: a.events,
 		Loops: a.Loops(), Providers: a.rents, PublicURL: a.site, AuditDays: a.cfg.AuditDays, Version: a.version, Log: a.log,
 	})
-	router, err := web.New(web.Config{Log: a.log, PublicURL: a.site, SignIn: console.SignIn, ErrorPage: pages.ErrorPage, Lost: db.IsLost})
+	router, err := web.New(web.Config{Log: a.log, PublicURL: a.site, SignIn: console.SignIn, ErrorPage: pages.ErrorPage, Lost: lost})
 	if err != nil {
 		return nil, fmt.Errorf("make the routes: %w", err)
 	}
@@ -56,12 +61,15 @@ func (a *App) handler() (http.Handler, error) {
 			a.gateway.ServeHTTP(w, r)
 			return
 		}
-		routed.ServeHTTP(w, r)
+		routed.ServeHTTP(w, r.WithContext(db.WithPatience(r.Context(), patience)))
 	})
 	return web.Front(web.FrontConfig{
 		Hosts: a.cfg.Hosts(a.listen.people.Addr().String()), Proxies: a.cfg.TrustedProxies, Refuse: refuse,
 	}, split), nil
 }
+
+// lost reports that a request failed because the database is away.
+func lost(ctx context.Context, err error) bool { return db.IsLost(err) || db.PatienceEnded(ctx, err) }
 
 // refuse answers a request that nobody looks at further, to clients of the
 // gateway in the shape that they read.

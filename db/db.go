@@ -127,6 +127,7 @@ func parse(url string) (*pgxpool.Config, error) {
 		return nil
 	}
 	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	cfg.ConnConfig.Tracer = hurry{}
 	params := cfg.ConnConfig.RuntimeParams
 	for name, value := range map[string]string{
 		"application_name":                    "inventiv",

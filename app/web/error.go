@@ -42,7 +42,7 @@ func (r *Router) answerError(c *echo.Context, err error) {
 		}
 		return
 	}
-	if r.cfg.Lost != nil && fault.As(err) == nil && r.cfg.Lost(err) {
+	if r.cfg.Lost != nil && fault.As(err) == nil && r.cfg.Lost(ctx, err) {
 		err = fault.New(fault.Unavailable, "The database does not answer.").WithKind("database_unavailable").WithCause(err).
 			WithFix("Try again in a moment.")
 	}

@@ -5,6 +5,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,9 +39,10 @@ type Config struct {
 	SignIn string
 	// ErrorPage renders a problem as a page. Without it people read plain text.
 	ErrorPage func(c *echo.Context, p Problem) templ.Component
-	// Lost reports that an error, which is no fault, says that the database is away:
-	// that is over soon, and no failure of ours. None is when it is nil.
-	Lost func(error) bool
+	// Lost reports that an error of a request, which is no fault, says that the
+	// database is away: that is over soon, and no failure of ours. None is when it
+	// is nil.
+	Lost func(ctx context.Context, err error) bool
 	// MaxBody limits a request's body, in bytes; 2 MiB when it is 0.
 	MaxBody int64
 	// BodyTime is how long a request's body may take to arrive; 30 s when it is 0.
