@@ -86,3 +86,25 @@ func TestLimits_B31_refusals(t *testing.T) {
 		t.Errorf("somebody else's: %d %s", a.status, a.body)
 	}
 }
+
+// A refused change leaves the key usable from where it is used.
+func TestNetworks_aKeyDoesNotShutItselfOut(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	var key api.CreatedKey
+	w.do("POST", "/api/v1/keys", `{"name":"bot","scopes":["admin"]}`).into(t, &key)
+	path, bearer := "/api/v1/keys/"+key.ID.String()+"/networks", "Authorization: Bearer "+key.Text
+	a := w.as("", "PUT", path, `{"networks":["10.0.0.0/8"]}`, bearer)
+	if p := a.problem(t); a.status != 422 || p.Code != "networks_exclude_caller" || len(p.Errors) != 1 || p.Errors[0].Pointer != "/networks" ||
+		!strings.Contains(p.Detail, "127.0.0.1") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	for _, body := range []string{`{"networks":["127.0.0.0/8"]}`, `{"networks":["127.0.0.1"]}`} {
+		if a := w.as("", "PUT", path, body, bearer); a.status != 204 {
+			t.Errorf("%s: %d %s", body, a.status, a.body)
+		}
+	}
+	if a := w.do("PUT", path, `{"networks":["10.0.0.0/8"]}`); a.status != 204 {
+		t.Errorf("a session: %d %s", a.status, a.body)
+	}
+}

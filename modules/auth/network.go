@@ -75,12 +75,8 @@ func (p Principal) MayCallFrom(remote string) error {
 	if p.Networks == nil {
 		return nil
 	}
-	address, err := netip.ParseAddr(remote)
-	if with, err2 := netip.ParseAddrPort(remote); err2 == nil {
-		address, err = with.Addr(), nil
-	}
-	address = address.Unmap().WithZone("")
-	if err == nil && slices.ContainsFunc(*p.Networks, func(n netip.Prefix) bool { return n.Contains(address) }) {
+	address := addressOf(remote)
+	if p.Networks.contain(address) {
 		return nil
 	}
 	return fault.Newf(fault.Denied, "This API key may not be used from %s, the address that this request came from.", address).
@@ -88,11 +84,26 @@ func (p Principal) MayCallFrom(remote string) error {
 		WithKind("ip_not_allowed")
 }
 
+// addressOf reads an address with or without a port. One that cannot be read is
+// in no network.
+func addressOf(remote string) netip.Addr {
+	address, _ := netip.ParseAddr(remote)
+	if with, err := netip.ParseAddrPort(remote); err == nil {
+		address = with.Addr()
+	}
+	return address.Unmap().WithZone("")
+}
+
+func (n Networks) contain(address netip.Addr) bool {
+	return slices.ContainsFunc(n, func(network netip.Prefix) bool { return network.Contains(address) })
+}
+
 // SetKeyNetworks says where an API key may be used from; none means from
 // everywhere. Every process that reaches the database obeys within three
 // seconds. It fails with fault.NotFound for a key that is not there, or that
-// the actor may not handle, and with fault.Denied, networks_beyond_parent, when
-// a key would let one be used from where it cannot be used itself.
+// the actor may not handle; with fault.Denied, networks_beyond_parent, when a
+// key would let one be used from where it cannot be used itself; and with
+// fault.Invalid, networks_exclude_caller, when a key would shut itself out.
 func (s *Service) SetKeyNetworks(ctx context.Context, actor Actor, id uuid.UUID, networks Networks) error {
 	owner, err := whose(actor)
 	if err != nil {
@@ -105,6 +116,9 @@ func (s *Service) SetKeyNetworks(ctx context.Context, actor Actor, id uuid.UUID,
 			return fmt.Errorf("take a version: %w", err)
 		}
 		if err := notBeyondOwnNetworks(ctx, q, actor, networks); err != nil {
+			return err
+		}
+		if err := notWithoutItself(actor, id, networks); err != nil {
 			return err
 		}
 		n, err := q.SetKeyNetworks(ctx, authdb.SetKeyNetworksParams{
@@ -123,6 +137,18 @@ func (s *Service) SetKeyNetworks(ctx context.Context, actor Actor, id uuid.UUID,
 	}
 	s.Keys.Wake()
 	return nil
+}
+
+// notWithoutItself keeps a key from shutting itself out of where it is used from,
+// which it could not undo. Sessions are bound to no network, so they may.
+func notWithoutItself(actor Actor, id uuid.UUID, networks Networks) error {
+	address := addressOf(actor.IP)
+	if actor.KeyID != id || len(networks) == 0 || networks.contain(address) {
+		return nil
+	}
+	return fault.Newf(fault.Invalid, "This request comes with that very key from %s, which is in none of the networks: the key would shut itself out.", address).
+		WithFix("Name a network with this address too, or make the change with another key or in the console.").
+		WithField("networks").WithKind("networks_exclude_caller")
 }
 
 func notBeyondOwnNetworks(ctx context.Context, q *authdb.Queries, actor Actor, networks Networks) error {

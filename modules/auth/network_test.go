@@ -129,3 +129,29 @@ func TestSetKeyNetworks_refusals(t *testing.T) {
 	}
 	ok(t, b.SetKeyNetworks(ctx, actor, child.ID, networks(t, "10.1.0.0/16")))
 }
+
+// A key that shut itself out could not let itself in again; a session can.
+func TestSetKeyNetworks_aKeyDoesNotShutItselfOut(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	k, text := b.key(b.owner, auth.ScopeAdmin)
+	actor, err := b.AuthenticateKey(ctx, text, "192.0.2.7:1", auth.ScopeAdmin)
+	ok(t, err)
+	for _, from := range []string{"192.0.2.7", "::ffff:192.0.2.7", "2001:db8::7", ""} {
+		actor.IP = from
+		err := b.SetKeyNetworks(ctx, actor, k.ID, networks(t, "10.0.0.0/8"))
+		is(t, err, fault.Invalid, "networks_exclude_caller")
+		if f := fault.As(err); f == nil || f.Field != "networks" {
+			t.Errorf("from %q: %v does not name its field", from, err)
+		}
+	}
+	actor.IP = "::ffff:192.0.2.7"
+	ok(t, b.SetKeyNetworks(ctx, actor, k.ID, nil))
+	ok(t, b.SetKeyNetworks(ctx, actor, k.ID, networks(t, "10.0.0.0/8", "192.0.2.0/24")))
+	other, _ := b.key(b.owner, auth.ScopeAdmin)
+	ok(t, b.SetKeyNetworks(ctx, actor, other.ID, networks(t, "10.0.0.0/8")))
+	owner := b.owner
+	owner.IP = "192.0.2.7"
+	ok(t, b.SetKeyNetworks(ctx, owner, k.ID, networks(t, "10.0.0.0/8")))
+}
