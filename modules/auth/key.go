@@ -73,7 +73,7 @@ func (s *Service) CreateKey(ctx context.Context, actor Actor, name string, scope
 	}
 	text, public, secret := newKey()
 	k := Key{
-		ID: newID(), PublicID: public, Name: name, Scopes: scopes, OwnerID: actor.UserID, ExpiresAt: expires,
+		ID: newID(), PublicID: public, Name: name, Scopes: scopes, OwnerID: actor.UserID,
 	}
 	err = db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		q := authdb.New(tx)
@@ -85,7 +85,7 @@ func (s *Service) CreateKey(ctx context.Context, actor Actor, name string, scope
 			return err
 		}
 		ids := s.ring.IDs()
-		k.CreatedAt, err = q.InsertKey(ctx, authdb.InsertKeyParams{
+		made, err := q.InsertKey(ctx, authdb.InsertKeyParams{
 			ID: k.ID, PublicID: public, OrganisationID: actor.Organisation, UserID: orNull(actor.UserID), Name: name,
 			Scopes: scopes.Names(), SecretMac: secretMAC(pepperOf(s.ring), secret), PepperKey: ids[len(ids)-1],
 			ExpiresAt: orNull(expires), Change: change, Parent: orNull(actor.KeyID),
@@ -93,6 +93,7 @@ func (s *Service) CreateKey(ctx context.Context, actor Actor, name string, scope
 		if err != nil {
 			return fmt.Errorf("insert: %w", err)
 		}
+		k.CreatedAt, k.ExpiresAt, k.Networks, k.Owner = made.CreatedAt, orZero(made.ExpiresAt), networksOf(made.Networks), made.Owner
 		detail := map[string]any{"name": name, "public_id": public, "scopes": scopes.Names()}
 		return changedKey(ctx, tx, actor, "key.create", k.ID, detail)
 	})

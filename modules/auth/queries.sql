@@ -226,7 +226,7 @@ UPDATE auth.api_key_changes SET version = version + 1 RETURNING version;
 INSERT INTO auth.api_keys (id, public_id, organisation_id, user_id, name, scopes, secret_mac, pepper_key, expires_at, change, networks)
 VALUES (@id, @public_id, @organisation_id, sqlc.narg('user_id'), @name, @scopes, @secret_mac, @pepper_key, sqlc.narg('expires_at'), @change,
         coalesce((SELECT p.networks FROM auth.api_keys p WHERE p.organisation_id = @organisation_id AND p.id = sqlc.narg('parent')), '{}'))
-RETURNING created_at;
+RETURNING created_at, expires_at, networks::text[] AS networks, coalesce((SELECT u.email FROM auth.users u WHERE u.id = user_id), '')::text AS owner;
 
 -- name: Keys :many
 -- Keys lists an organisation's keys, newest first; with an owner only that owner's.

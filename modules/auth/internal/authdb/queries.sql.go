@@ -313,7 +313,7 @@ const insertKey = `-- name: InsertKey :one
 INSERT INTO auth.api_keys (id, public_id, organisation_id, user_id, name, scopes, secret_mac, pepper_key, expires_at, change, networks)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
         coalesce((SELECT p.networks FROM auth.api_keys p WHERE p.organisation_id = $3 AND p.id = $11), '{}'))
-RETURNING created_at
+RETURNING created_at, expires_at, networks::text[] AS networks, coalesce((SELECT u.email FROM auth.users u WHERE u.id = user_id), '')::text AS owner
 `
 
 type InsertKeyParams struct {
@@ -330,8 +330,15 @@ type InsertKeyParams struct {
 	Parent         *uuid.UUID
 }
 
+type InsertKeyRow struct {
+	CreatedAt time.Time
+	ExpiresAt *time.Time
+	Networks  []string
+	Owner     string
+}
+
 // InsertKey makes a key; one that a key makes can be used where that one can.
-func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) (time.Time, error) {
+func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) (InsertKeyRow, error) {
 	row := q.db.QueryRow(ctx, insertKey,
 		arg.ID,
 		arg.PublicID,
@@ -345,9 +352,14 @@ func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) (time.Time
 		arg.Change,
 		arg.Parent,
 	)
-	var created_at time.Time
-	err := row.Scan(&created_at)
-	return created_at, err
+	var i InsertKeyRow
+	err := row.Scan(
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.Networks,
+		&i.Owner,
+	)
+	return i, err
 }
 
 const insertMasterKeys = `-- name: InsertMasterKeys :exec
