@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
@@ -200,12 +201,13 @@ func TestModels_pricesAreExactAndTheOrganisationsOwn(t *testing.T) {
 	if a.status != 200 || !strings.Contains(a.body, `"input":"0.123456789","output":"1.50","own":true`) {
 		t.Fatalf("set a price: %d %s", a.status, a.body)
 	}
-	for body, status := range map[string]int{
-		`{"input":"-1","output":"0"}`: 422, `{"input":"0.0000000001","output":"0"}`: 400, `{"input":1,"output":0}`: 400,
-		`{"input":"1","output":"1e3"}`: 400, `{"input":"NaN","output":"1"}`: 400,
+	for body, want := range map[string]string{
+		`{"input":"-1","output":"0"}`: "422 /input", `{"input":"0.0000000001","output":"0"}`: "400 /input", `{"input":1,"output":0}`: "400 /input",
+		`{"input":"1","output":"1e9"}`: "400 /output", `{"input":"NaN","output":"1"}`: "400 /input", `{"input":"1","output":""}`: "400 /output",
 	} {
-		if a := w.do("PUT", model+"/price", body); a.status != status {
-			t.Errorf("%s: %d %s, want %d", body, a.status, a.body, status)
+		a := w.do("PUT", model+"/price", body)
+		if p := a.problem(t); len(p.Errors) != 1 || fmt.Sprint(a.status, " ", p.Errors[0].Pointer) != want {
+			t.Errorf("%s: %d %s, want %s", body, a.status, a.body, want)
 		}
 	}
 	if a := w.as(w.Stranger(), "GET", model, ""); !strings.Contains(a.body, `"input":"0.20","output":"0.20","own":false`) {

@@ -1,12 +1,16 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,34 +29,48 @@ func ReadJSON(c *echo.Context, v any) error {
 		return fault.New(fault.Invalid, "The body must be JSON.").WithKind(KindUnsupportedMedia).
 			WithFix("Send Content-Type: application/json.")
 	}
-	dec := json.NewDecoder(req.Body)
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return jsonFault(err, int64(len(body)), "")
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return jsonFault(err, dec.InputOffset())
+		return jsonFault(err, dec.InputOffset(), refusedField(body, v))
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return tooLarge
-		}
-		if f := fault.As(err); f != nil {
-			return f
-		}
 		return invalidJSON("Something follows the JSON value", dec.InputOffset())
 	}
 	return nil
 }
 
-func jsonFault(err error, offset int64) error {
+// refusedField names the field of body that its type in v does not take. Of types
+// that read themselves, such as moments and amounts, encoding/json does not tell.
+func refusedField(body []byte, v any) string {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) != nil {
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		alone, err := json.Marshal(map[string]json.RawMessage{name: fields[name]})
+		if err == nil && json.Unmarshal(alone, reflect.New(reflect.TypeOf(v).Elem()).Interface()) != nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// jsonFault says what is wrong with a body: at which byte, or with which field.
+func jsonFault(err error, offset int64, field string) error {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge
 	}
 	if bad, ok := errors.AsType[*time.ParseError](err); ok {
 		return fault.Newf(fault.Invalid, "%.60s is not a moment.", bad.Value).WithKind(KindInvalidParameter).
-			WithFix("Write it as 2026-01-31T12:00:00Z.")
+			WithFix("Write it as 2026-01-31T12:00:00Z.").WithField(field)
 	}
 	if bad, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		field := bad.Field
-		if field == "" {
+		if field = bad.Field; field == "" {
 			return fault.Newf(fault.Invalid, "The body is a JSON %s where an object was expected.", kindOf(bad)).
 				WithKind(KindInvalidJSON)
 		}
@@ -76,7 +94,10 @@ func jsonFault(err error, offset int64) error {
 			WithKind(KindUnknownField).WithField("/" + name).WithFix("Leave it out, or check its spelling.")
 	}
 	if f := fault.As(err); f != nil {
-		return f // from an UnmarshalText that knows a sentence
+		return f // of the body, or of a type that knows a sentence
+	}
+	if field != "" {
+		return fault.Newf(fault.Invalid, "%s cannot be accepted: %.200v.", field, err).WithKind(KindInvalidParameter).WithField(field)
 	}
 	return invalidJSON("The body could not be read", offset).WithCause(err)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -359,6 +360,7 @@ func TestReadJSON_B08_B21_refusals(t *testing.T) {
 		Min    int       `json:"min"`
 		Engine engine    `json:"engine"`
 		At     time.Time `json:"at"`
+		Floor  *big.Int  `json:"floor"`
 	}
 	s := newSite(t, func(r *web.Router) {
 		r.Handle(http.MethodPost, "/api/v1/x", open, func(c *echo.Context) error {
@@ -380,6 +382,9 @@ func TestReadJSON_B08_B21_refusals(t *testing.T) {
 		"wrong type":     {asJSON, `{"min":"10"}`, 400, `"pointer":"/min"`},
 		"nested":         {asJSON, `{"engine":{"kind":7}}`, 400, `"pointer":"/engine/kind"`},
 		"no moment":      {asJSON, `{"at":"tomorrow"}`, 400, "Write it as 2026-01-31T12:00:00Z."},
+		"whose moment":   {asJSON, `{"at":"tomorrow"}`, 400, `"pointer":"/at"`},
+		"an own type":    {asJSON, `{"min":1,"floor":"much"}`, 400, `"pointer":"/floor"`},
+		"and its reason": {asJSON, `{"floor":"much"}`, 400, "floor cannot be accepted: math/big: cannot unmarshal"},
 		"fraction":       {asJSON, `{"min":1.5}`, 400, "min is a JSON number"},
 		"not an object":  {asJSON, `[1]`, 400, "JSON array where an object"},
 		"syntax":         {asJSON, `{"name":}`, 400, "at byte 9"},
