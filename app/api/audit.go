@@ -21,15 +21,16 @@ type Audit struct {
 
 // AuditEntry says who changed what.
 type AuditEntry struct {
-	ID        int64           `json:"id" required:"true"`
-	At        time.Time       `json:"at" required:"true"`
-	Actor     string          `json:"actor" required:"true" description:"user:<id>, key:<id> or system."`
-	ActorName string          `json:"actor_name" required:"true" description:"E-mail address or name of the key, as it was then."`
-	Action    string          `json:"action" required:"true" description:"noun.verb, such as key.revoke."`
-	Object    string          `json:"object" required:"true" description:"Id or name of what was changed."`
-	Detail    json.RawMessage `json:"detail" required:"true"`
-	IP        string          `json:"ip" required:"true" description:"That it was asked from; empty when nobody asked."`
-	RequestID string          `json:"request_id" required:"true"`
+	ID         int64           `json:"id" required:"true"`
+	At         time.Time       `json:"at" required:"true"`
+	Actor      string          `json:"actor" required:"true" description:"user:<id>, key:<id> or system."`
+	ActorName  string          `json:"actor_name" required:"true" description:"E-mail address or name of the key, as it was then."`
+	Action     string          `json:"action" required:"true" description:"noun.verb, such as key.revoke."`
+	Object     string          `json:"object" required:"true" description:"Id or name of what was changed."`
+	ObjectName string          `json:"object_name" required:"true" description:"Name or e-mail address of what object tells by its id; empty when there is none."`
+	Detail     json.RawMessage `json:"detail" required:"true"`
+	IP         string          `json:"ip" required:"true" description:"That it was asked from; empty when nobody asked."`
+	RequestID  string          `json:"request_id" required:"true"`
 }
 
 func (a *API) getAudit(c ctx, actor auth.Actor, in auditQuery) (Audit, error) {
@@ -39,7 +40,7 @@ func (a *API) getAudit(c ctx, actor auth.Actor, in auditQuery) (Audit, error) {
 		return Audit{}, err
 	}
 	page := Audit{Items: listOf(all, func(e auth.Entry) AuditEntry {
-		return AuditEntry{e.ID, e.At.UTC(), e.Actor, e.ActorName, e.Action, e.Object, e.Detail, e.IP, e.RequestID}
+		return AuditEntry{e.ID, e.At.UTC(), e.Actor, e.ActorName, e.Action, e.Object, e.ObjectName, e.Detail, e.IP, e.RequestID}
 	}).Items}
 	if len(all) == in.Limit {
 		page.NextCursor = strconv.FormatInt(all[len(all)-1].ID, 10)

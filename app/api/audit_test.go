@@ -4,7 +4,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/inventiv-it-for-ai/inventiv/app/api"
+	"github.com/inventiv-it-for-ai/inventiv/app/worldtest"
 	"github.com/inventiv-it-for-ai/inventiv/modules/auth"
 )
 
@@ -29,6 +32,59 @@ func TestAudit_saysWhoChangedWhat(t *testing.T) {
 	}
 	if a := w.do("GET", "/api/v1/audit?cursor=0x1", ""); a.status != 400 {
 		t.Errorf("a cursor of somebody's own: %d %s", a.status, a.body)
+	}
+}
+
+// Lines about people, sessions, keys and models name them; what has a name of its own
+// needs no other.
+func TestAudit_namesWhatIsToldByItsID(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	var key api.CreatedKey
+	w.do("POST", "/api/v1/keys", `{"name":"bot"}`).into(t, &key)
+	var invited api.Invited
+	w.do("POST", "/api/v1/members", `{"email":"new@example.test","role":"user"}`).into(t, &invited)
+	w.Member(auth.User)
+	var members api.List[api.Member]
+	w.do("GET", "/api/v1/members", "").into(t, &members)
+	user := members.Items[slices.IndexFunc(members.Items, func(m api.Member) bool { return m.Email == "user@example.test" })]
+	for _, r := range [][3]string{
+		{"PUT", "/keys/" + key.ID.String() + "/limits", `{"concurrency":4}`},
+		{"PUT", "/keys/" + key.ID.String() + "/networks", `{"networks":["10.0.0.0/8"]}`},
+		{"PUT", "/members/" + user.ID.String() + "/limits", `{"concurrency":4}`},
+		{"PUT", "/members/" + user.ID.String() + "/role", `{"role":"auditor"}`},
+		{"DELETE", "/members/" + user.ID.String(), ""},
+		{"PUT", "/organisation/limits", `{"concurrency":4}`},
+		{"PUT", "/models/inventiv%2Fsimulated-chat/price", `{"input":"1","output":"1"}`},
+		{"POST", "/aliases", `{"name":"fast","model":"inventiv/simulated-chat"}`},
+		{"DELETE", "/keys/" + key.ID.String(), ""},
+	} {
+		if a := w.do(r[0], "/api/v1"+r[1], r[2]); a.status >= 300 {
+			t.Fatalf("%s: %d %s", r, a.status, a.body)
+		}
+	}
+	second, err := w.Auth.SignIn(t.Context(), "ada@example.test", worldtest.Password, auth.Client{})
+	ok(t, err)
+	again, err := w.Auth.Authenticate(t.Context(), second)
+	ok(t, err)
+	ok(t, w.Auth.SignOut(t.Context(), again))
+
+	var page api.Audit
+	w.do("GET", "/api/v1/audit", "").into(t, &page)
+	told := map[string][]string{}
+	for _, e := range page.Items {
+		told[e.Action] = append(told[e.Action], e.ObjectName)
+	}
+	for action, want := range map[string][]string{
+		"session.begin": {"ada@example.test", "user@example.test", "ada@example.test"}, "session.end": {"ada@example.test"},
+		"member.invite": {"user@example.test", "new@example.test"}, "member.join": {"user@example.test"},
+		"member.limit": {"user@example.test"}, "member.change_role": {"user@example.test"}, "member.remove": {"user@example.test"},
+		"key.create": {"bot"}, "key.limit": {"bot"}, "key.networks": {"bot"}, "key.revoke": {"bot"},
+		"organisation.limit": {"Atelier Nord"}, "price.set": {"inventiv/simulated-chat"}, "alias.add": {""},
+	} {
+		if diff := cmp.Diff(want, told[action]); diff != "" {
+			t.Errorf("%s: %s", action, diff)
+		}
 	}
 }
 

@@ -165,7 +165,8 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 		"PUT /models/Qwen%2FQ/price":    `200 {"name":"Qwen/Q"}`, "GET /offers?model=Qwen%2FQ": items(`{"offer":"a/b/c","price_per_hour":"1.469916"}`),
 		"GET /keys": items(`{"id":"k1","name":"n","scopes":["inference","admin"],"state":"active"}`), "POST /keys": `201 {"id":"k1","key":"sk-inv-new","name":"n"}`, "DELETE /keys/k1": "204 ",
 		"GET /audit?limit=100": `200 {"items":[{"id":2,"at":"2026-11-24T01:00:00Z","actor":"user:u1","actor_name":"ada@example.test","action":"key.revoke","object":"k1",` +
-			`"detail":{"scopes":["inference"],"name":"n"},"ip":"192.0.2.7","request_id":"r"}],"next_cursor":""}`,
+			`"object_name":"n","detail":{"scopes":["inference"],"name":"n"},"ip":"192.0.2.7","request_id":"r"},{"id":1,"at":"2026-11-24T00:00:00Z","actor_name":"bot",` +
+			`"action":"alias.add","object":"fast","object_name":"","detail":{"model":"m"}}],"next_cursor":""}`,
 		"GET /keys/k1/limits": keyLimits, "PUT /keys/k1/limits": keyLimits, "PUT /keys/k1/networks": "204 ", "GET /limits": items(`{"level":"organisation","id":"o1"}`),
 		"GET /members/m1/limits": `200 {"level":"member","id":"m1"}`, "PUT /members/m1/limits": `200 {"level":"member","id":"m1"}`,
 		"GET /organisation/limits": `200 {"level":"organisation","id":"o1"}`, "PUT /organisation/limits": `200 {"level":"organisation","id":"o1"}`,
@@ -237,7 +238,7 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 			"usage records --error client_gone --key k1 --member u1 --min-duration-ms 5 --min-first-token-ms 2 --model m --path /v1/rerank --upstream i1", []string{"REQUEST"},
 			"GET /usage/records?error=client_gone&key=k1&limit=1000&member=u1&min_duration_ms=5&min_first_token_ms=2&model=m&path=%2Fv1%2Frerank&upstream=i1",
 		},
-		{"audit list", []string{"WHO", "ada@example.test", "key.revoke", "k1", "name=n scopes=[inference]", "192.0.2.7"}, "GET /audit?limit=100"},
+		{"audit list", []string{"WHO", "ada@example.test", "key.revoke  n ", "id=k1 scopes=[inference]", "192.0.2.7", "alias.add   fast", "model=m"}, "GET /audit?limit=100"},
 		{"usage records --limit 1 --status completed", []string{"r1"}, "GET /usage/records?limit=1&status=completed"},
 		{"costs current", []string{"0.7875", "99"}, ""},
 		{"costs charges --from 2026-01-01", []string{"1.5"}, ""},

@@ -47,8 +47,8 @@ func auditRow(e auth.Entry) views.AuditRow {
 	if json.Unmarshal(e.Detail, &detail) != nil {
 		return r
 	}
-	if name, ok := detail["name"].(string); ok && name != r.Object { // people know it by that
-		detail["id"], r.Object = r.Object, name
+	if e.ObjectName != "" && e.ObjectName != e.Object { // people know it by that
+		detail["id"], r.Object = e.Object, e.ObjectName
 		delete(detail, "name")
 	}
 	var words []string

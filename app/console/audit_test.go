@@ -26,6 +26,8 @@ SELECT $1, 'key:' || gen_random_uuid(), 'night-shift', 'deployment.wake', 'chat-
 	}
 	last, _, _ := strings.Cut(rest, `"`)
 	want(t, w.get("/audit?before="+last), http.StatusOK, "chat-10", "chat-01", "ada@example.test", "key.create", "ci", "id=", "Back to the newest")
+	session := `session.begin</td><td data-label="To">ada@example.test <span class="sub">id=`
+	want(t, w.get("/audit?before="+last), http.StatusOK, session)
 	want(t, w.get("/audit?before=1"), http.StatusOK, "This is where the audit begins.")
 	for _, bad := range []string{"x", "-1", "0", "99999999999999999999"} {
 		want(t, w.get("/audit?before="+bad), http.StatusNotFound)

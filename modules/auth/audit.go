@@ -18,10 +18,13 @@ type Entry struct {
 	Actor     string // Actor.Ref of who did it
 	ActorName string
 	Action    string // noun.verb, such as key.revoke
-	Object    string
-	Detail    json.RawMessage
-	IP        string
-	RequestID string
+	Object    string // id or name
+	// ObjectName is what people know an object by that is told by its id; empty
+	// when there is nothing better.
+	ObjectName string
+	Detail     json.RawMessage
+	IP         string
+	RequestID  string
 }
 
 // Audit records what the actor did to an object, in the transaction of the
@@ -63,7 +66,7 @@ func (s *Service) AuditPage(ctx context.Context, actor Actor, before int64, limi
 	list := make([]Entry, len(rows))
 	for i, r := range rows {
 		list[i] = Entry{
-			ID: r.ID, At: r.At, Actor: r.Actor, ActorName: r.ActorName, Action: r.Action, Object: r.Object,
+			ID: r.ID, At: r.At, Actor: r.Actor, ActorName: r.ActorName, Action: r.Action, Object: r.Object, ObjectName: r.ObjectName,
 			Detail: r.Detail, IP: r.Ip, RequestID: r.RequestID,
 		}
 	}

@@ -305,10 +305,24 @@ VALUES (sqlc.narg('organisation_id'), @actor, coalesce(nullif(@actor_name::text,
         @action, @object, @detail, @ip, @request_id);
 
 -- name: AuditPage :many
--- AuditPage returns an organisation's audit, newest first, before an entry (0: from the newest).
-SELECT id, actor, actor_name, action, object, detail, ip, request_id, at FROM auth.audit
- WHERE organisation_id = @organisation_id::uuid AND (@before::bigint = 0 OR id < @before::bigint)
- ORDER BY id DESC LIMIT @page_size;
+-- AuditPage returns an organisation's audit, newest first, before an entry (0: from
+-- the newest). An object that is told by its id is named as the line itself names
+-- it, or as it is called now; a session is its actor's own.
+SELECT id, actor, actor_name, action, object, detail, ip, request_id, at,
+       coalesce(detail ->> 'name', detail ->> 'email', CASE kind
+         WHEN 'session' THEN actor_name
+         WHEN 'model' THEN detail ->> 'model'
+         WHEN 'price' THEN detail ->> 'model'
+         WHEN 'key' THEN (SELECT k.name FROM auth.api_keys k WHERE k.id = page.ref AND k.organisation_id = @organisation_id::uuid)
+         WHEN 'organisation' THEN (SELECT o.name FROM auth.organisations o WHERE o.id = page.ref)
+         ELSE (SELECT u.email FROM auth.users u WHERE u.id = page.ref)
+       END, '')::text AS object_name
+  FROM (SELECT a.*, split_part(a.action, '.', 1) AS kind,
+               CASE WHEN a.object ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN a.object::uuid END AS ref
+          FROM auth.audit a
+         WHERE a.organisation_id = @organisation_id::uuid AND (@before::bigint = 0 OR a.id < @before::bigint)
+         ORDER BY a.id DESC LIMIT @page_size) page
+ ORDER BY id DESC;
 
 -- name: BeginRequest :one
 -- BeginRequest claims an idempotency key. One that a process has left unfinished

@@ -29,9 +29,21 @@ func (q *Queries) AbandonRequest(ctx context.Context, arg AbandonRequestParams) 
 }
 
 const auditPage = `-- name: AuditPage :many
-SELECT id, actor, actor_name, action, object, detail, ip, request_id, at FROM auth.audit
- WHERE organisation_id = $1::uuid AND ($2::bigint = 0 OR id < $2::bigint)
- ORDER BY id DESC LIMIT $3
+SELECT id, actor, actor_name, action, object, detail, ip, request_id, at,
+       coalesce(detail ->> 'name', detail ->> 'email', CASE kind
+         WHEN 'session' THEN actor_name
+         WHEN 'model' THEN detail ->> 'model'
+         WHEN 'price' THEN detail ->> 'model'
+         WHEN 'key' THEN (SELECT k.name FROM auth.api_keys k WHERE k.id = page.ref AND k.organisation_id = $1::uuid)
+         WHEN 'organisation' THEN (SELECT o.name FROM auth.organisations o WHERE o.id = page.ref)
+         ELSE (SELECT u.email FROM auth.users u WHERE u.id = page.ref)
+       END, '')::text AS object_name
+  FROM (SELECT a.id, a.organisation_id, a.actor, a.actor_name, a.action, a.object, a.detail, a.ip, a.request_id, a.at, split_part(a.action, '.', 1) AS kind,
+               CASE WHEN a.object ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN a.object::uuid END AS ref
+          FROM auth.audit a
+         WHERE a.organisation_id = $1::uuid AND ($2::bigint = 0 OR a.id < $2::bigint)
+         ORDER BY a.id DESC LIMIT $3) page
+ ORDER BY id DESC
 `
 
 type AuditPageParams struct {
@@ -41,18 +53,21 @@ type AuditPageParams struct {
 }
 
 type AuditPageRow struct {
-	ID        int64
-	Actor     string
-	ActorName string
-	Action    string
-	Object    string
-	Detail    json.RawMessage
-	Ip        string
-	RequestID string
-	At        time.Time
+	ID         int64
+	Actor      string
+	ActorName  string
+	Action     string
+	Object     string
+	Detail     json.RawMessage
+	Ip         string
+	RequestID  string
+	At         time.Time
+	ObjectName string
 }
 
-// AuditPage returns an organisation's audit, newest first, before an entry (0: from the newest).
+// AuditPage returns an organisation's audit, newest first, before an entry (0: from
+// the newest). An object that is told by its id is named as the line itself names
+// it, or as it is called now; a session is its actor's own.
 func (q *Queries) AuditPage(ctx context.Context, arg AuditPageParams) ([]AuditPageRow, error) {
 	rows, err := q.db.Query(ctx, auditPage, arg.OrganisationID, arg.Before, arg.PageSize)
 	if err != nil {
@@ -72,6 +87,7 @@ func (q *Queries) AuditPage(ctx context.Context, arg AuditPageParams) ([]AuditPa
 			&i.Ip,
 			&i.RequestID,
 			&i.At,
+			&i.ObjectName,
 		); err != nil {
 			return nil, err
 		}
