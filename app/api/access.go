@@ -109,10 +109,7 @@ func (a *API) postKey(c ctx, actor auth.Actor, in newKey) (CreatedKey, error) {
 	if err != nil {
 		return CreatedKey{}, err
 	}
-	k, text, err := a.Auth.CreateKey(c, actor, in.Name, scopes, in.ExpiresAt)
-	if err == nil && len(networks) > 0 {
-		k.Networks, err = networks, a.Auth.SetKeyNetworks(c, actor, k.ID, networks)
-	}
+	k, text, err := a.Auth.CreateKey(c, actor, in.Name, scopes, in.ExpiresAt, networks...)
 	return CreatedKey{toKey(k), text}, err
 }
 

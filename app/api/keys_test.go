@@ -9,7 +9,8 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/app/api"
 )
 
-// A key is told in the same words when it is made and when it is listed.
+// A key is told in the same words when it is made and when it is listed, and one that
+// was refused is not made.
 func TestKeys_areToldAsTheyWereMade(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -34,6 +35,14 @@ func TestKeys_areToldAsTheyWereMade(t *testing.T) {
 	child := create("", `{"name":"child","scopes":["admin"]}`, "Authorization: Bearer "+parent.Text)
 	if len(child.Networks) != 1 {
 		t.Errorf("the child's networks are %v, not its parent's", child.Networks)
+	}
+	narrow := create("", `{"name":"narrow","scopes":["admin"],"networks":["127.0.0.1"]}`, "Authorization: Bearer "+parent.Text)
+	if diff := cmp.Diff([]string{"127.0.0.1/32"}, narrow.Networks); diff != "" {
+		t.Error(diff)
+	}
+	a := w.as("", "POST", "/api/v1/keys", `{"name":"beyond","scopes":["admin"],"networks":["10.0.0.0/8"]}`, "Authorization: Bearer "+parent.Text)
+	if a.status != 403 || a.problem(t).Code != "networks_beyond_parent" {
+		t.Errorf("a key beyond the one that makes it: %d %s", a.status, a.body)
 	}
 	var listed api.List[api.Key]
 	w.do("GET", "/api/v1/keys", "").into(t, &listed)

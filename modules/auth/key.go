@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -46,12 +47,15 @@ func (k Key) State(now time.Time) string {
 
 // CreateKey makes an API key of the actor's in its organisation. The text is
 // returned once and can never be read again. It ends at expires; a zero time
-// means never. It needs KeysOwn.
+// means never. It may be used from networks; without any, from where the key that
+// makes it may be, or from everywhere. It needs KeysOwn.
 //
 // A key gives away no more than its maker has: it fails with fault.Denied for a
 // scope that the actor could not use itself, and when a key makes one that
-// would outlive it.
-func (s *Service) CreateKey(ctx context.Context, actor Actor, name string, scopes Scopes, expires time.Time) (Key, string, error) {
+// would outlive it or be used from elsewhere.
+func (s *Service) CreateKey(
+	ctx context.Context, actor Actor, name string, scopes Scopes, expires time.Time, networks ...netip.Prefix,
+) (Key, string, error) {
 	if err := Need(actor, KeysOwn); err != nil {
 		return Key{}, "", err
 	}
@@ -84,17 +88,25 @@ func (s *Service) CreateKey(ctx context.Context, actor Actor, name string, scope
 		if err := notBeyondParent(ctx, q, actor, expires); err != nil {
 			return err
 		}
+		if len(networks) > 0 {
+			if err := notBeyondOwnNetworks(ctx, q, actor, networks); err != nil {
+				return err
+			}
+		}
 		ids := s.ring.IDs()
 		made, err := q.InsertKey(ctx, authdb.InsertKeyParams{
 			ID: k.ID, PublicID: public, OrganisationID: actor.Organisation, UserID: orNull(actor.UserID), Name: name,
 			Scopes: scopes.Names(), SecretMac: secretMAC(pepperOf(s.ring), secret), PepperKey: ids[len(ids)-1],
-			ExpiresAt: orNull(expires), Change: change, Parent: orNull(actor.KeyID),
+			ExpiresAt: orNull(expires), Change: change, Networks: Networks(networks).Texts(), Parent: orNull(actor.KeyID),
 		})
 		if err != nil {
 			return fmt.Errorf("insert: %w", err)
 		}
 		k.CreatedAt, k.ExpiresAt, k.Networks, k.Owner = made.CreatedAt, orZero(made.ExpiresAt), networksOf(made.Networks), made.Owner
 		detail := map[string]any{"name": name, "public_id": public, "scopes": scopes.Names()}
+		if len(networks) > 0 {
+			detail["networks"] = k.Networks.Texts()
+		}
 		return changedKey(ctx, tx, actor, "key.create", k.ID, detail)
 	})
 	if err != nil {

@@ -222,10 +222,12 @@ UPDATE auth.tickets SET used_at = now() WHERE user_id = @user_id::uuid AND used_
 UPDATE auth.api_key_changes SET version = version + 1 RETURNING version;
 
 -- name: InsertKey :one
--- InsertKey makes a key; one that a key makes can be used where that one can.
+-- InsertKey makes a key. Without networks, one that a key makes can be used where
+-- that one can.
 INSERT INTO auth.api_keys (id, public_id, organisation_id, user_id, name, scopes, secret_mac, pepper_key, expires_at, change, networks)
 VALUES (@id, @public_id, @organisation_id, sqlc.narg('user_id'), @name, @scopes, @secret_mac, @pepper_key, sqlc.narg('expires_at'), @change,
-        coalesce((SELECT p.networks FROM auth.api_keys p WHERE p.organisation_id = @organisation_id AND p.id = sqlc.narg('parent')), '{}'))
+        coalesce(nullif(CAST(@networks::text[] AS cidr[]), '{}'),
+                 (SELECT p.networks FROM auth.api_keys p WHERE p.organisation_id = @organisation_id AND p.id = sqlc.narg('parent')), '{}'))
 RETURNING created_at, expires_at, networks::text[] AS networks, coalesce((SELECT u.email FROM auth.users u WHERE u.id = user_id), '')::text AS owner;
 
 -- name: Keys :many

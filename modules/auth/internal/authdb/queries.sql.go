@@ -328,7 +328,8 @@ func (q *Queries) InsertAudit(ctx context.Context, arg InsertAuditParams) error 
 const insertKey = `-- name: InsertKey :one
 INSERT INTO auth.api_keys (id, public_id, organisation_id, user_id, name, scopes, secret_mac, pepper_key, expires_at, change, networks)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
-        coalesce((SELECT p.networks FROM auth.api_keys p WHERE p.organisation_id = $3 AND p.id = $11), '{}'))
+        coalesce(nullif(CAST($11::text[] AS cidr[]), '{}'),
+                 (SELECT p.networks FROM auth.api_keys p WHERE p.organisation_id = $3 AND p.id = $12), '{}'))
 RETURNING created_at, expires_at, networks::text[] AS networks, coalesce((SELECT u.email FROM auth.users u WHERE u.id = user_id), '')::text AS owner
 `
 
@@ -343,6 +344,7 @@ type InsertKeyParams struct {
 	PepperKey      string
 	ExpiresAt      *time.Time
 	Change         int64
+	Networks       []string
 	Parent         *uuid.UUID
 }
 
@@ -353,7 +355,8 @@ type InsertKeyRow struct {
 	Owner     string
 }
 
-// InsertKey makes a key; one that a key makes can be used where that one can.
+// InsertKey makes a key. Without networks, one that a key makes can be used where
+// that one can.
 func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) (InsertKeyRow, error) {
 	row := q.db.QueryRow(ctx, insertKey,
 		arg.ID,
@@ -366,6 +369,7 @@ func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) (InsertKey
 		arg.PepperKey,
 		arg.ExpiresAt,
 		arg.Change,
+		arg.Networks,
 		arg.Parent,
 	)
 	var i InsertKeyRow
