@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a page or the JSON API waits for the database at a time.
-const patience = 5 * time.Second
+const patience = 10 * time.Second
 
 // handler is what LISTEN answers: /v1 is the gateway's and goes there without
 // detour, everything else is routed, each route with its policy.

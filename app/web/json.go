@@ -20,8 +20,8 @@ import (
 )
 
 // ReadJSON decodes the request's body into v. It is strict: the content type
-// must be JSON, a field that v does not have is refused by name, and so is
-// anything behind the value. Faults say where, by byte or by JSON pointer.
+// must be JSON, a field that v does not have is refused by name, as is one that
+// it requires and the body lacks, and so is anything behind the value. Faults say where, by byte or by JSON pointer.
 func ReadJSON(c *echo.Context, v any) error {
 	req := c.Request()
 	media, _, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
@@ -41,7 +41,7 @@ func ReadJSON(c *echo.Context, v any) error {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return invalidJSON("Something follows the JSON value", dec.InputOffset())
 	}
-	return nil
+	return refuseMissing(body, v)
 }
 
 // refusedField names the field of body that its type in v does not take. Of types

@@ -41,6 +41,7 @@ type FieldError struct {
 const (
 	KindInvalidJSON      = "invalid_json"
 	KindUnknownField     = "unknown_field"
+	KindMissingField     = "missing_field"
 	KindInvalidParameter = "invalid_parameter"
 	KindUnsupportedMedia = "unsupported_media_type"
 	KindTooLarge         = "request_too_large"
@@ -56,6 +57,7 @@ const (
 var statusOfKind = map[string]int{
 	KindInvalidJSON:        http.StatusBadRequest,
 	KindUnknownField:       http.StatusBadRequest,
+	KindMissingField:       http.StatusBadRequest,
 	KindInvalidParameter:   http.StatusBadRequest,
 	KindUnsupportedMedia:   http.StatusUnsupportedMediaType,
 	KindTooLarge:           http.StatusRequestEntityTooLarge,
