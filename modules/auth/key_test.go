@@ -362,6 +362,27 @@ func TestCheck_unknownKeysShareOneReadASecond(t *testing.T) {
 	}
 }
 
+// A key that nobody could look up in time is not called wrong: it may have been
+// made a moment ago.
+func TestF25_aSlowReadOfTheKeysIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	_, text := b.key(b.owner, auth.ScopeInference)
+	replica := auth.NewKeyTable(b.pool, b.ring, slog.New(slog.DiscardHandler))
+	is(t, errOf(replica.Check(ctx, auth.NewAPIKey())), fault.Signin, "invalid_api_key") // it has read the table just now
+	_, later := b.key(b.owner, auth.ScopeInference)
+	ok(t, db.InTx(ctx, b.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `LOCK TABLE auth.api_key_changes IN ACCESS EXCLUSIVE MODE`); err != nil {
+			return err
+		}
+		is(t, errOf(replica.Check(ctx, later)), fault.Unavailable, "auth_unavailable")
+		ok(t, errOf(replica.Check(ctx, text)))
+		return nil
+	}))
+	eventually(t, "the key works", func() bool { return errOf(replica.Check(ctx, later)) == nil })
+}
+
 func TestFlush_writesLastUse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -26,7 +26,7 @@ const (
 	flushPeriod = 30 * time.Second                  // between two writes of last uses
 	trustPeriod = 5 * time.Minute                   // how long keys are believed without the database
 	readLimit   = 10 * time.Second                  // for one read of the table
-	waitLimit   = pollPeriod + 100*time.Millisecond // for an unknown key: the pause before a read, and the read
+	waitLimit   = pollPeriod + 500*time.Millisecond // for an unknown key: the pause before a read, and the read
 )
 
 // Principal is what a key that has been checked may act for.
@@ -199,6 +199,7 @@ func (t *KeyTable) age(now time.Time) time.Duration {
 // call, so that a key committed before the request is found. Callers share
 // reads, of which one may begin each second.
 func (t *KeyTable) await(ctx context.Context) error {
+	began := time.Since(t.start)
 	t.mu.Lock()
 	r := t.next
 	if r == nil {
@@ -220,10 +221,10 @@ func (t *KeyTable) await(ctx context.Context) error {
 	case <-ctx.Done():
 		return errKeysAway.WithCause(ctx.Err())
 	case <-limit.C:
-		if t.age(time.Now()) > 2*pollPeriod {
+		if time.Duration(t.good.Load()) < began { // not even the poll has looked meanwhile
 			return errKeysAway
 		}
-		return nil // the poll has looked meanwhile
+		return nil
 	}
 }
 
