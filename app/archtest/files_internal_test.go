@@ -24,45 +24,6 @@ func TestFiles_stayBelowTheWall(t *testing.T) {
 	}
 }
 
-// A test that sleeps is slow or flaky, most often both; one that is skipped
-// says nothing. In a synctest bubble time is virtual and sleeping is fine.
-func TestTests_neitherSleepNorSkip(t *testing.T) {
-	t.Parallel()
-	for _, s := range sources(t) {
-		if !s.test {
-			continue
-		}
-		bubble := false
-		for _, spec := range s.file.Imports {
-			bubble = bubble || spec.Path.Value == `"testing/synctest"`
-		}
-		ast.Inspect(s.file, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok {
-				return true
-			}
-			selector, ok := call.Fun.(*ast.SelectorExpr)
-			if !ok {
-				return true
-			}
-			on, ok := selector.X.(*ast.Ident)
-			switch {
-			case !ok:
-			case on.Name == "time" && selector.Sel.Name == "Sleep" && !bubble:
-				t.Errorf("%s:%d sleeps; wait for what should happen, or use testing/synctest", s.path, s.line(call))
-			case skips(on.Name, selector.Sel.Name):
-				t.Errorf("%s:%d skips; what a test needs is there or the test fails", s.path, s.line(call))
-			}
-			return true
-		})
-	}
-}
-
-func skips(on, method string) bool {
-	return (on == "t" || on == "b" || on == "f" || on == "tb") &&
-		(method == "Skip" || method == "Skipf" || method == "SkipNow")
-}
-
 // Inside db.InTx only the transaction may be used: asking the pool for another
 // connection there can wait for ever when all of them are in transactions.
 func TestInTx_usesItsTransactionOnly(t *testing.T) {
@@ -133,6 +94,8 @@ func TestInTx_ruleSeesThePool(t *testing.T) {
 	}
 }
 
-func parse(statement string) (*ast.File, error) {
-	return parser.ParseFile(token.NewFileSet(), "p.go", "package p\nfunc f() { "+statement+" }", parser.SkipObjectResolution)
+func parse(statement string) (*ast.File, error) { return parseFile("func f() { " + statement + " }") }
+
+func parseFile(declarations string) (*ast.File, error) {
+	return parser.ParseFile(token.NewFileSet(), "p.go", "package p\n"+declarations, parser.SkipObjectResolution)
 }
