@@ -18,6 +18,7 @@ var (
 	named      = regexp.MustCompile(`(?i)(references\s+)?\b(` + strings.Join(schemas, "|") + `)\.([a-z_]+)`)
 	comments   = regexp.MustCompile(`(?m)--.*$`)
 	literals   = regexp.MustCompile(`'(?:[^']|'')*'`)
+	queries    = regexp.MustCompile(`^modules/([a-z]+)/queries(?:/[a-z]+)?\.sql$`)
 	migration  = regexp.MustCompile(`^\d{5}_([a-z]+)_[a-z0-9_]+\.sql$`)
 	statements = regexp.MustCompile(`(?is)^\s*(with\b.*\bas\b|select\b.*\bfrom\b|insert\s+into\b|update\b.*\bset\b|delete\s+from\b)`)
 )
@@ -39,16 +40,20 @@ func mentions(text string) []mention {
 }
 
 // A module's queries read and write its own schema. What it needs of another's
-// rows it asks for.
+// rows it asks for. They are one file, or a folder of one file per noun.
 func TestQueries_nameOnlyTheirOwnSchema(t *testing.T) {
 	t.Parallel()
 	seen := 0
-	for _, p := range files(t, "queries.sql") {
-		owner := path.Base(path.Dir(p))
-		if path.Dir(path.Dir(p)) != "modules" || !slices.Contains(schemas, owner) {
-			t.Errorf("%s: queries live in modules/<module>/queries.sql, and the module has a schema", p)
+	for _, p := range files(t, ".sql") {
+		if !below(p, "modules") {
 			continue
 		}
+		place := queries.FindStringSubmatch(p)
+		if place == nil || !slices.Contains(schemas, place[1]) {
+			t.Errorf("%s: queries live in modules/<module>/queries.sql or its queries/, and the module has a schema", p)
+			continue
+		}
+		owner := place[1]
 		for _, m := range mentions(read(t, p)) {
 			seen++
 			if m.schema != owner {

@@ -2,6 +2,7 @@ package instance_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -81,9 +82,17 @@ func TestDefect03_theTablesTakeEveryWordWeWrite(t *testing.T) {
 // Every state that a query names exists.
 func TestDefect05_theQueriesNameStatesThatExist(t *testing.T) {
 	t.Parallel()
-	raw, err := os.ReadFile("queries.sql")
+	files, err := filepath.Glob("queries/*.sql")
 	if err != nil {
 		t.Fatal(err)
+	}
+	var raw []byte
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw = append(raw, text...)
 	}
 	clause := regexp.MustCompile(`state (?:=|<>|IN|NOT IN) (\([^)@:]*\)|'[a-z_]+')`)
 	quoted := regexp.MustCompile(`'([a-z_]+)'`)
