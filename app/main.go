@@ -75,7 +75,7 @@ func (p *process) root() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(cli.WrongFlag)
-	root.AddCommand(p.serveCommand(), p.agentCommand(), p.migrateCommand(), p.dbCommand(), p.adminCommand(), p.doctorCommand(), p.versionCommand())
+	root.AddCommand(p.serveCommand(), p.agentCommand(), p.migrateCommand(), p.dbCommand(), p.adminCommand(), p.masterKeyCommand(), p.doctorCommand(), p.versionCommand())
 	root.AddCommand(cli.Commands(cli.Config{
 		Version: p.version, Environ: p.environ, Root: os.Geteuid() == 0, Stdin: os.Stdin, Stdout: p.stdout, Stderr: p.stderr,
 		Terminal: isTerminal(os.Stdin) && isTerminal(p.stderr), Spool: inspectSpool,

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 )
@@ -43,13 +44,14 @@ func Load(path string) (*Ring, error) {
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, fault.Newf(fault.Invalid, "The key ring %s has mode %04o: other users of this machine may read it.", path, mode).
-			WithFix("Run chmod 600 " + path + ", and replace its keys if somebody may have read them.")
+			WithFix("Run chmod 600 " + path + "; if somebody may have read it, see docs/operations.md, The master key.")
 	}
 	ring, err := parse(bufio.NewScanner(f))
 	if err != nil {
 		return nil, fault.Newf(fault.Invalid, "The key ring %s is not usable: %v.", path, err).
 			WithFix("Restore it from a copy; do not edit it by hand.")
 	}
+	ring.path = path
 	return ring, nil
 }
 
@@ -60,7 +62,7 @@ func Load(path string) (*Ring, error) {
 // The caller makes sure that the database does not yet name a key; a second
 // ring would leave its secrets unreadable.
 func Create(path string) (*Ring, error) {
-	ring := &Ring{keys: []masterKey{generate()}}
+	ring := &Ring{keys: []masterKey{generate()}, path: path}
 	temp, err := writeTemp(path, ring)
 	if err != nil {
 		return nil, fmt.Errorf("create key ring: %w", err)
@@ -76,21 +78,45 @@ func Create(path string) (*Ring, error) {
 }
 
 // Add puts a new key in front of those in the ring at path and returns the new
-// ring. What was sealed before still opens, and Derive returns what it did.
+// ring. What was sealed before still opens, and Derive returns what it did. The
+// file keeps its owner, who need not be the caller; a link to it stays one.
 func Add(path string) (*Ring, error) {
 	old, err := Load(path)
 	if err != nil {
 		return nil, err
 	}
-	ring := &Ring{keys: append([]masterKey{generate()}, old.keys...)}
-	temp, err := writeTemp(path, ring)
+	ring := &Ring{keys: append([]masterKey{generate()}, old.keys...), path: path}
+	if err := ring.replace(); err != nil {
+		return nil, fault.Newf(fault.Invalid, "The key ring %s cannot be replaced.", path).WithCause(err).
+			WithFix("Run this where its folder can be written, as the user that may, and take the new file to where serve reads it.")
+	}
+	return ring, nil
+}
+
+// replace writes ring over the file that it was read from.
+func (r *Ring) replace() error {
+	path, err := filepath.EvalSymlinks(r.path)
 	if err != nil {
-		return nil, fmt.Errorf("add to key ring: %w", err)
+		return err
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return nil, fmt.Errorf("add to key ring: %w", errors.Join(err, os.Remove(temp)))
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
 	}
-	return ring, syncDir(path)
+	temp, err := writeTemp(path, r)
+	if err != nil {
+		return err
+	}
+	if of, ok := info.Sys().(*syscall.Stat_t); ok {
+		err = os.Chown(temp, int(of.Uid), int(of.Gid))
+	}
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	return syncDir(path)
 }
 
 func generate() masterKey {

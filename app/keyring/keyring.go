@@ -2,8 +2,10 @@
 // provider credentials, endpoint keys, private keys of the agents' authority.
 //
 // A ring is a small file of master keys. The first one seals, all of them
-// open, so a key can be replaced without a moment in which a secret cannot be
-// read. A sealed secret is an AES-256-GCM envelope: a fresh data key, wrapped
+// open, so a newer key can take over without a moment in which a secret cannot
+// be read: the file with the new key goes to every replica, then each of them is
+// restarted. One that runs still seals with the key it began with, and finds the
+// new one in its file when it meets a secret of a replica that was restarted. A sealed secret is an AES-256-GCM envelope: a fresh data key, wrapped
 // by a master key, encrypts the secret; both layers authenticate where the
 // secret lives, so a ciphertext copied to another row does not open there.
 //
@@ -37,6 +39,7 @@ const (
 // It is immutable and safe for concurrent use.
 type Ring struct {
 	keys []masterKey // newest first; never empty
+	path string      // of the file, which may have got newer keys since
 }
 
 type masterKey struct {
@@ -53,7 +56,7 @@ type UnknownKeyError struct {
 
 // Error names the key that is missing.
 func (e *UnknownKeyError) Error() string {
-	return "the key ring does not hold the key " + e.ID + ", with which this secret was sealed"
+	return "the key ring does not hold the key " + e.ID + ", with which this secret was sealed: give every replica the same file"
 }
 
 // errTampered is returned for a sealed secret that does not open: damaged,
@@ -103,27 +106,41 @@ func (r *Ring) Seal(place string, plaintext []byte) []byte {
 }
 
 // Open decrypts what Seal returned for the same place. It fails with an
-// *UnknownKeyError when the key is not in the ring.
+// *UnknownKeyError when the key is neither in the ring nor, by now, in its file.
 func (r *Ring) Open(place string, sealed []byte) ([]byte, error) {
 	if len(sealed) < headSize+sealOverhead || sealed[0] != version {
 		return nil, errTampered
 	}
 	id := [idSize]byte(sealed[1 : 1+idSize])
-	for _, k := range r.keys {
-		if k.id != id {
-			continue
+	k, ok := r.key(id)
+	if !ok {
+		newer, err := Load(r.path)
+		if err == nil {
+			k, ok = newer.key(id)
 		}
-		dataKey, err := k.wrap.Open(nil, nil, sealed[1+idSize:headSize], []byte(place))
-		if err != nil {
-			return nil, errTampered
+		if !ok {
+			return nil, &UnknownKeyError{ID: hex.EncodeToString(id[:])}
 		}
-		plaintext, err := aead(dataKey).Open(nil, nil, sealed[headSize:], []byte(place))
-		if err != nil {
-			return nil, errTampered
-		}
-		return plaintext, nil
 	}
-	return nil, &UnknownKeyError{ID: hex.EncodeToString(id[:])}
+	dataKey, err := k.wrap.Open(nil, nil, sealed[1+idSize:headSize], []byte(place))
+	if err != nil {
+		return nil, errTampered
+	}
+	plaintext, err := aead(dataKey).Open(nil, nil, sealed[headSize:], []byte(place))
+	if err != nil {
+		return nil, errTampered
+	}
+	return plaintext, nil
+}
+
+// key returns the key with id.
+func (r *Ring) key(id [idSize]byte) (k masterKey, ok bool) {
+	for _, k := range r.keys {
+		if k.id == id {
+			return k, true
+		}
+	}
+	return k, false
 }
 
 // Derive returns 32 secret bytes for one purpose, named by label: the pepper

@@ -154,12 +154,65 @@ func TestAdd_keepsWhatWasThere(t *testing.T) {
 	if !bytes.Equal(ring.Derive("api-key-pepper"), old.Derive("api-key-pepper")) {
 		t.Error("adding a key changed what Derive returns: every API key would be refused")
 	}
-	if _, err := old.Open("p", ring.Seal("p", []byte("s"))); err == nil {
-		t.Error("the old ring opened what the new key sealed")
-	}
 	loaded, err := keyring.Load(path)
 	if err != nil || loaded.ID() != ring.ID() {
 		t.Errorf("Load after Add = %v", err)
+	}
+}
+
+// A replica that runs while others are restarted with a new key opens what they
+// seal, if it was given the file.
+func TestOpen_findsKeysThatWereAddedSince(t *testing.T) {
+	t.Parallel()
+	running, path := newRing(t)
+	elsewhere := filepath.Join(t.TempDir(), "master.key") // of a replica that was not given the new one
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(elsewhere, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	forgotten, err := keyring.Load(elsewhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restarted, err := keyring.Add(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := restarted.Seal("p", []byte("s"))
+	if got, err := running.Open("p", sealed); err != nil || string(got) != "s" {
+		t.Errorf("with the new file: %q, %v", got, err)
+	}
+	if _, err := running.Open("another place", sealed); err == nil {
+		t.Error("a key of the file opens in any place")
+	}
+	if running.ID() == restarted.ID() {
+		t.Error("a running replica seals with a key that others may not have yet")
+	}
+	_, err = forgotten.Open("p", sealed)
+	if unknown, ok := errors.AsType[*keyring.UnknownKeyError](err); !ok || unknown.ID != restarted.ID() {
+		t.Errorf("without the new file: %v, want UnknownKeyError naming %s", err, restarted.ID())
+	}
+}
+
+func TestAdd_throughALink(t *testing.T) {
+	t.Parallel()
+	_, path := newRing(t)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	ring, err := keyring.Add(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, err := os.Readlink(link); err != nil || at != path {
+		t.Errorf("the link is %q, %v", at, err)
+	}
+	if loaded, err := keyring.Load(path); err != nil || loaded.ID() != ring.ID() {
+		t.Errorf("what it points to: %v", err)
 	}
 }
 
