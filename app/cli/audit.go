@@ -12,13 +12,13 @@ import (
 
 func (c Config) audit() *cobra.Command {
 	n := c.noun("audit", "Who changed what")
-	var limit int
+	var limit atMost
 	cmd := n.verb("list", "List changes, newest first", func(c *call) error {
 		return c.pages("/audit", []column{
 			moment("AT", "at"), col("WHO", "actor_name"), col("FROM", "ip"), col("ACTION", "action"), {"OBJECT", object}, {"DETAIL", detail},
 		}, url.Values{}, limit)
 	})
-	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many; 0 for all")
+	limit.limit(cmd, 100)
 	return n.cmd
 }
 

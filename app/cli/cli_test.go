@@ -164,6 +164,7 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 		"PUT /models/Qwen%2FQ/fallback": `200 {"model":"Qwen/Q","state":"ready","fallback":["a/b"],"replicas":[]}`,
 		"PUT /models/Qwen%2FQ/price":    `200 {"name":"Qwen/Q"}`, "GET /offers?model=Qwen%2FQ": items(`{"offer":"a/b/c","price_per_hour":"1.469916"}`),
 		"GET /keys": items(`{"id":"k1","name":"n","scopes":["inference","admin"],"state":"active"}`), "POST /keys": `201 {"id":"k1","key":"sk-inv-new","name":"n"}`, "DELETE /keys/k1": "204 ",
+		"GET /audit?limit=1000": `200 {"items":[],"next_cursor":""}`,
 		"GET /audit?limit=100": `200 {"items":[{"id":2,"at":"2026-11-24T01:00:00Z","actor":"user:u1","actor_name":"ada@example.test","action":"key.revoke","object":"k1",` +
 			`"object_name":"n","detail":{"scopes":["inference"],"name":"n"},"ip":"192.0.2.7","request_id":"r"},{"id":1,"at":"2026-11-24T00:00:00Z","actor_name":"bot",` +
 			`"action":"alias.add","object":"fast","object_name":"","detail":{"model":"m"}}],"next_cursor":""}`,
@@ -239,6 +240,7 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 			"GET /usage/records?error=client_gone&key=k1&limit=1000&member=u1&min_duration_ms=5&min_first_token_ms=2&model=m&path=%2Fv1%2Frerank&upstream=i1",
 		},
 		{"audit list", []string{"WHO", "ada@example.test", "key.revoke  n ", "id=k1 scopes=[inference]", "192.0.2.7", "alias.add   fast", "model=m"}, "GET /audit?limit=100"},
+		{"audit list --limit all", nil, "GET /audit?limit=1000"},
 		{"usage records --limit 1 --status completed", []string{"r1"}, "GET /usage/records?limit=1&status=completed"},
 		{"costs current", []string{"0.7875", "99"}, ""},
 		{"costs charges --from 2026-01-01", []string{"1.5"}, ""},

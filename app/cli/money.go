@@ -90,7 +90,7 @@ const page = 1000
 
 func (n *noun) records() {
 	var when period
-	var limit int
+	var limit atMost
 	filters := map[string]*string{}
 	cmd := n.verb("records", "List metered requests, newest first", func(c *call) error {
 		query := when.query()
@@ -115,7 +115,7 @@ func (n *noun) records() {
 	} {
 		filters[v.parameter] = f.String(v.flag, "", v.usage)
 	}
-	f.IntVar(&limit, "limit", 0, "at most so many; all when it is left out")
+	limit.limit(cmd, 0)
 }
 
 var recordColumns = []column{
@@ -125,9 +125,9 @@ var recordColumns = []column{
 
 // pages writes page after page of a list, so that a long one needs no memory and
 // is cut short when its reader has seen enough.
-func (c *call) pages(path string, columns []column, query url.Values, limit int) error {
+func (c *call) pages(path string, columns []column, query url.Values, most atMost) error {
 	out := printer{w: c.w, asJSON: c.asJSON}
-	shown := 0
+	limit, shown := int(most), 0
 	if c.asJSON {
 		if _, err := io.WriteString(c.w, "["); err != nil {
 			return err
