@@ -29,9 +29,13 @@ func (r *Rate) Set(perMinute float64, now int64) {
 	if old == 0 || old == perMinute {
 		return
 	}
-	missing := old * float64(max(r.full.Load()-now, 0)) / float64(window)
-	level := old - missing
-	r.full.Store(now + int64((perMinute-level)/perMinute*float64(window)))
+	for { // requests go on taking meanwhile
+		full := r.full.Load()
+		level := old - old*float64(max(full-now, 0))/float64(window)
+		if r.full.CompareAndSwap(full, now+int64((perMinute-level)/perMinute*float64(window))) {
+			return
+		}
+	}
 }
 
 // Take takes n units, or says after which time it may be tried again.
