@@ -35,6 +35,7 @@ type RequestFilter struct {
 	Error    string
 	Path     string
 	Upstream string
+	Retried  string // true, false
 	// At least so many milliseconds.
 	MinDuration, MinFirstToken string
 	Before                     string // continue after this position
@@ -45,7 +46,7 @@ func (f RequestFilter) Query() string {
 	q := url.Values{}
 	for name, value := range map[string]string{
 		"period": f.Period, "from": f.From, "to": f.To, "model": f.Model, "key": f.Key, "member": f.Member, "status": f.Status, "error": f.Error,
-		"path": f.Path, "upstream": f.Upstream, "min_duration_ms": f.MinDuration, "min_first_token_ms": f.MinFirstToken, "before": f.Before,
+		"path": f.Path, "retried": f.Retried, "upstream": f.Upstream, "min_duration_ms": f.MinDuration, "min_first_token_ms": f.MinFirstToken, "before": f.Before,
 	} {
 		if value != "" {
 			q.Set(name, value)
@@ -64,7 +65,7 @@ func (f RequestFilter) narrow() bool {
 // more reports whether a filter is in use that is not always shown.
 func (p Requests) more() bool {
 	f := p.Filter
-	return f.Error+f.Path+f.MinDuration+f.MinFirstToken+f.From+f.To != "" || p.Refusal.Text != ""
+	return f.Error+f.Path+f.Retried+f.MinDuration+f.MinFirstToken+f.From+f.To != "" || p.Refusal.Text != ""
 }
 
 // Title implements Page.
@@ -142,6 +143,8 @@ func (p Requests) paths() []Choice {
 }
 
 var requestStatuses = []Choice{{"", "any"}, {"completed", "completed"}, {"interrupted", "interrupted"}}
+
+var requestRetries = []Choice{{"", "any"}, {"true", "two servers"}, {"false", "one server"}}
 
 // requestEnds are the ways in which a request does not complete: its code, a few
 // words, and a sentence.

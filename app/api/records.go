@@ -24,6 +24,7 @@ type recordQuery struct {
 	Upstream      uuid.UUID `query:"upstream" json:"-" description:"Id of the instance or the endpoint that answered."`
 	MinDuration   int       `query:"min_duration_ms" json:"-" minimum:"0" maximum:"86400000" description:"That took at least so long."`
 	MinFirstToken int       `query:"min_first_token_ms" json:"-" minimum:"0" maximum:"86400000" description:"Whose first token took at least so long."`
+	Retried       string    `query:"retried" json:"-" enum:"true,false" description:"That a first server did not take, or that the first one did."`
 	RequestID     uuid.UUID `query:"request_id" json:"-" description:"The x-request-id of an answer. It finds that request whenever it was, and goes with no other filter."`
 	Limit         int       `query:"limit" json:"-" minimum:"1" maximum:"1000" default:"100"`
 	Cursor        string    `query:"cursor" json:"-" description:"next_cursor of the page before."`
@@ -94,9 +95,13 @@ func (a *API) getRecords(c ctx, actor auth.Actor, in recordQuery) (Records, erro
 	if err != nil {
 		return Records{}, err
 	}
+	var retried *bool
+	if in.Retried != "" {
+		retried = new(in.Retried == "true")
+	}
 	all, err := a.Gateway.Records(c, actor, gateway.RecordFilter{
 		From: from, To: to, KeyID: in.Key, UserID: in.Member, UpstreamID: in.Upstream, Model: in.Model, Path: in.Path, Status: in.Status,
-		Error: in.Error, MinDuration: ofMillis(in.MinDuration), MinFirstToken: ofMillis(in.MinFirstToken), Before: before, Limit: in.Limit,
+		Error: in.Error, MinDuration: ofMillis(in.MinDuration), MinFirstToken: ofMillis(in.MinFirstToken), Retried: retried, Before: before, Limit: in.Limit,
 	})
 	if err != nil {
 		return Records{}, err

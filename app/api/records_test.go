@@ -47,9 +47,14 @@ func TestRecords_everyFilterNarrows(t *testing.T) {
 	key, instance := uuid.New(), uuid.New()
 	slow := w.asked(w.Owner, key, instance, "big/model", "fast", "/v1/chat/completions", "completed", "", 900, 5000)
 	cut := w.asked(user, uuid.New(), uuid.New(), "small", "", "/v1/messages", "interrupted", "client_gone", 20, 300)
+	_, err = w.Pool.Exec(t.Context(), `UPDATE gateway.usage_records SET retried = true WHERE request_id = $1`, cut)
+	ok(t, err)
 	from := since()
 	for query, want := range map[string][]uuid.UUID{
 		"":                               {cut, slow},
+		"retried=true":                   {cut},
+		"retried=false":                  {slow},
+		"retried=true&status=completed":  nil,
 		"model=big/model":                {slow},
 		"model=fast":                     {slow}, // the name that was asked for
 		"key=" + key.String():            {slow},
@@ -79,8 +84,6 @@ func TestRecords_everyFilterNarrows(t *testing.T) {
 	if r := page.Items[0]; r.Asked != "fast" || r.Model != "big/model" || r.Retried {
 		t.Errorf("asked for %q, answered by %q, retried: %v", r.Asked, r.Model, r.Retried)
 	}
-	_, err = w.Pool.Exec(t.Context(), `UPDATE gateway.usage_records SET retried = true WHERE request_id = $1`, cut)
-	ok(t, err)
 	w.do("GET", "/api/v1/usage/records?request_id="+cut.String(), "").into(t, &page)
 	if len(page.Items) != 1 || !page.Items[0].Retried {
 		t.Errorf("asked of two servers: %+v", page.Items)
@@ -133,6 +136,8 @@ func TestRecords_B24_badFilters(t *testing.T) {
 		"error=%25":                              "such as client_gone",
 		"path=/v1/../admin":                      "allowed are /v1/chat/completions, ",
 		"min_duration_ms=-1":                     "0 to 86400000",
+		"retried=1":                              "allowed are true, false",
+		"retried=":                               "allowed are true, false",
 		"min_duration_ms=1.5":                    "0 to 86400000",
 		"min_first_token_ms=1e9":                 "0 to 86400000",
 		"from=2026-02-01&to=2026-01-01":          "before",

@@ -111,6 +111,7 @@ func (n *noun) records() {
 		{"upstream", "upstream", "that the instance or endpoint with this id answered"},
 		{"min-duration-ms", "min_duration_ms", "that took at least so many milliseconds"},
 		{"min-first-token-ms", "min_first_token_ms", "whose first token took at least so many milliseconds"},
+		{"retried", "retried", "true: that a first server did not take; false: the others"},
 		{"request-id", "request_id", "the one with this x-request-id, whenever it was; goes with no other filter"},
 	} {
 		filters[v.parameter] = f.String(v.flag, "", v.usage)

@@ -30,7 +30,7 @@ func (p *Console) getRequests(c *echo.Context) error {
 	form := views.RequestFilter{
 		Period: cmp.Or(c.QueryParam("period"), "24h"), From: c.QueryParam("from"), To: c.QueryParam("to"), Model: c.QueryParam("model"),
 		Key: c.QueryParam("key"), Member: c.QueryParam("member"), Status: c.QueryParam("status"), Error: c.QueryParam("error"),
-		Path: c.QueryParam("path"), Upstream: c.QueryParam("upstream"), MinDuration: c.QueryParam("min_duration_ms"),
+		Path: c.QueryParam("path"), Upstream: c.QueryParam("upstream"), Retried: c.QueryParam("retried"), MinDuration: c.QueryParam("min_duration_ms"),
 		MinFirstToken: c.QueryParam("min_first_token_ms"), Before: c.QueryParam("before"),
 	}
 	page := views.Requests{Filter: form, Paths: gateway.Paths(), May: allowed(a)}
@@ -111,6 +111,13 @@ func readFilter(form views.RequestFilter, now time.Time) (f gateway.RecordFilter
 	}
 	if f.MinFirstToken, err = readMillis("min_first_token_ms", form.MinFirstToken); err != nil {
 		return f, "", err
+	}
+	switch form.Retried {
+	case "":
+	case "true", "false":
+		f.Retried = new(form.Retried == "true")
+	default:
+		return f, "", fault.New(fault.Invalid, "A request was asked of a second server, or it was not.").WithFix("Choose one of those, or any.").WithField("retried")
 	}
 	var ok bool
 	if f.Before, ok = gateway.ParsePosition(form.Before); !ok {

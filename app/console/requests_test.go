@@ -32,6 +32,8 @@ func TestRequests_filtersComeFromTheAddress(t *testing.T) {
 	whole := w.asked(w.Owner, key.ID, "big/model", "fast", "completed", "", time.Minute)
 	cut := w.asked(w.Owner, uuid.New(), "small", "", "interrupted", "client_gone", 2*time.Minute)
 	old := w.asked(w.Owner, key.ID, "small", "", "completed", "", 50*time.Hour)
+	_, err = w.Pool.Exec(t.Context(), `UPDATE gateway.usage_records SET retried = true WHERE request_id = $1`, cut)
+	ok(t, err)
 	now := time.Now().UTC()
 	for query, shown := range map[string][]string{
 		"":                                   {whole, cut},
@@ -42,6 +44,8 @@ func TestRequests_filtersComeFromTheAddress(t *testing.T) {
 		"?status=interrupted&model=":         {cut},
 		"?error=client_gone":                 {cut},
 		"?path=/v1/messages":                 nil,
+		"?retried=true":                      {cut},
+		"?retried=false":                     {whole},
 		"?min_duration_ms=2501":              nil,
 		"?min_first_token_ms=500":            {whole, cut},
 		"?upstream=" + uuid.NewString():      nil,
@@ -72,7 +76,7 @@ func TestRequests_B24_refusesWhatCannotBe(t *testing.T) {
 	w := setup(t)
 	for query, field := range map[string]string{
 		"key=x": "key", "member=1": "member", "upstream=%27": "upstream", "request_id=req-1": "request_id", "before=tampered": "before",
-		"min_duration_ms=-1": "min_duration_ms", "min_first_token_ms=soon": "min_first_token_ms", "from=yesterday": "from", "to=9999999": "to",
+		"min_duration_ms=-1": "min_duration_ms", "min_first_token_ms=soon": "min_first_token_ms", "retried=1": "retried", "from=yesterday": "from", "to=9999999": "to",
 		"from=2026-02-01T00:00&to=2026-01-01T00:00": "from", "model=a%00b": "model", "path=%FF": "model", "model=" + strings.Repeat("m", 501): "model",
 	} {
 		want(t, w.get("/requests?"+query), http.StatusUnprocessableEntity, `href="#`+field+`"`)

@@ -112,6 +112,7 @@ SELECT request_id, started_at, key_id, user_id, model, asked, path, upstream, up
    AND (sqlc.narg('upstream_id')::uuid IS NULL OR upstream_id = sqlc.narg('upstream_id')::uuid)
    AND (@model::text = '' OR model = @model::text OR asked = @model::text) AND (@status::text = '' OR status = @status::text)
    AND (@path::text = '' OR path = @path::text) AND (@error::text = '' OR error = @error::text)
+   AND (sqlc.narg('retried')::boolean IS NULL OR retried = sqlc.narg('retried')::boolean)
    AND duration_us >= @duration_us::bigint AND (@first_token_us::bigint = 0 OR first_token_us >= @first_token_us::bigint)
    AND (started_at, request_id) < (@before_at::timestamptz, @before_id::uuid)
  ORDER BY started_at DESC, request_id DESC LIMIT @page_size;

@@ -59,6 +59,7 @@ type RecordFilter struct {
 	Status, Error string
 	MinDuration   time.Duration
 	MinFirstToken time.Duration
+	Retried       *bool    // whether a first server did not take it
 	Before        Position // continue after the last record of the page before
 	Limit         int      // 1 to 1000; 0: 100
 }
@@ -135,7 +136,7 @@ func (s *Service) Records(ctx context.Context, actor auth.Actor, f RecordFilter)
 	}
 	rows, err := gatewaydb.New(planned{s.pool}).UsageRecords(ctx, gatewaydb.UsageRecordsParams{
 		OrganisationID: actor.Organisation, Since: f.From, Until: f.To, UserID: user, KeyID: someID(f.KeyID), UpstreamID: someID(f.UpstreamID),
-		Model: f.Model, Path: f.Path, Status: f.Status, Error: f.Error,
+		Model: f.Model, Path: f.Path, Status: f.Status, Error: f.Error, Retried: f.Retried,
 		DurationUs: f.MinDuration.Microseconds(), FirstTokenUs: f.MinFirstToken.Microseconds(),
 		BeforeAt: f.Before.At, BeforeID: f.Before.ID, PageSize: int32(min(max(f.Limit, 1), 1000)),
 	})

@@ -1121,9 +1121,10 @@ SELECT request_id, started_at, key_id, user_id, model, asked, path, upstream, up
    AND ($6::uuid IS NULL OR upstream_id = $6::uuid)
    AND ($7::text = '' OR model = $7::text OR asked = $7::text) AND ($8::text = '' OR status = $8::text)
    AND ($9::text = '' OR path = $9::text) AND ($10::text = '' OR error = $10::text)
-   AND duration_us >= $11::bigint AND ($12::bigint = 0 OR first_token_us >= $12::bigint)
-   AND (started_at, request_id) < ($13::timestamptz, $14::uuid)
- ORDER BY started_at DESC, request_id DESC LIMIT $15
+   AND ($11::boolean IS NULL OR retried = $11::boolean)
+   AND duration_us >= $12::bigint AND ($13::bigint = 0 OR first_token_us >= $13::bigint)
+   AND (started_at, request_id) < ($14::timestamptz, $15::uuid)
+ ORDER BY started_at DESC, request_id DESC LIMIT $16
 `
 
 type UsageRecordsParams struct {
@@ -1137,6 +1138,7 @@ type UsageRecordsParams struct {
 	Status         string
 	Path           string
 	Error          string
+	Retried        *bool
 	DurationUs     int64
 	FirstTokenUs   int64
 	BeforeAt       time.Time
@@ -1185,6 +1187,7 @@ func (q *Queries) UsageRecords(ctx context.Context, arg UsageRecordsParams) ([]U
 		arg.Status,
 		arg.Path,
 		arg.Error,
+		arg.Retried,
 		arg.DurationUs,
 		arg.FirstTokenUs,
 		arg.BeforeAt,
