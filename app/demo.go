@@ -9,7 +9,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/fault"
 	"github.com/inventiv-it-for-ai/inventiv/db"
@@ -61,12 +65,26 @@ func (a *App) runDemo(ctx context.Context, out io.Writer) error {
 }
 
 // forgetDemo removes the demo.env of the last start, so that whoever waits for
-// the file waits for this one.
+// the file waits for this one. That of a demo which runs stays: this start will
+// be refused.
 func forgetDemo(dataDir string) error {
+	if served(dataDir) {
+		return nil
+	}
 	if err := os.Remove(filepath.Join(dataDir, "demo.env")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return unwritable(dataDir, err)
 	}
 	return nil
+}
+
+// served reports whether another process that runs is named as the folder's.
+func served(dataDir string) bool {
+	text, err := os.ReadFile(filepath.Join(dataDir, pidFile))
+	if err != nil {
+		return false
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	return err == nil && pid > 0 && pid != os.Getpid() && !errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }
 
 func (a *App) demoFile(name string) string { return filepath.Join(a.cfg.DataDir, name) }

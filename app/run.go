@@ -22,6 +22,9 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
 )
 
+// pidFile names the process in its data folder.
+const pidFile = "serve.pid"
+
 const (
 	headerTimeout = 5 * time.Second  // for the head of a request
 	idleTimeout   = 75 * time.Second // between two requests on a connection
@@ -37,7 +40,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, a.close(context.WithoutCancel(ctx)))
 	}
-	pid := filepath.Join(a.cfg.DataDir, "serve.pid")
+	pid := filepath.Join(a.cfg.DataDir, pidFile)
 	if err := os.WriteFile(pid, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", pid, err), a.close(context.WithoutCancel(ctx)))
 	}
