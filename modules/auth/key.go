@@ -67,6 +67,10 @@ func (s *Service) CreateKey(
 		return Key{}, "", err
 	}
 	if scopes.Has(ScopeInference) {
+		if actor.KeyID != uuid.Nil && !actor.Scopes.Has(ScopeInference) {
+			return Key{}, "", fault.New(fault.Denied, "A key gives away no more than it has, and the one that asks lacks the scope inference.").
+				WithFix("Ask with a key of the scopes admin and inference, or make the new one in the console.").WithKind("permission_denied").WithField("scopes")
+		}
 		if err := Need(actor, InferenceUse); err != nil {
 			return Key{}, "", err
 		}

@@ -83,7 +83,11 @@ func TestCreateKey_refusals(t *testing.T) {
 	ok(t, err)
 	parent, err := b.AuthenticateKey(ctx, text, "192.0.2.1:4711", auth.ScopeAdmin)
 	ok(t, err)
-	is(t, create(parent, "wider", auth.ScopeInference, time.Now().Add(time.Minute*30)), fault.Denied, "permission_denied")
+	err = create(parent, "wider", auth.ScopeInference, time.Now().Add(time.Minute*30))
+	is(t, err, fault.Denied, "permission_denied")
+	if f := fault.As(err); !strings.Contains(f.Text, "inference") || !strings.Contains(f.Fix, "in the console") {
+		t.Errorf("it says %q, %q", f.Text, f.Fix)
+	}
 	is(t, create(parent, "longer", auth.ScopeAdmin, time.Now().Add(2*time.Hour)), fault.Denied, "key_outlives_parent")
 	is(t, create(parent, "for ever", auth.ScopeAdmin, time.Time{}), fault.Denied, "key_outlives_parent")
 	ok(t, create(parent, "child", auth.ScopeAdmin, time.Now().Add(30*time.Minute)))
