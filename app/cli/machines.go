@@ -120,8 +120,18 @@ func needs(n *noun, cmd *cobra.Command, names ...string) {
 var instanceColumns = []column{
 	col("NAME", "name"), col("DEPLOYMENT", "deployment"), col("STATE", "state"),
 	{"PROGRESS", func(r row) string { return r.text("progress") + "%" }},
-	col("NODE", "connectivity"), col("OFFER", "offer"), col("EUR/H", "price_per_hour"), eur("COST EUR", "cost"),
+	{"NODE", node}, col("OFFER", "offer"), col("EUR/H", "price_per_hour"), eur("COST EUR", "cost"),
 	col("MODEL", "model"), col("MESSAGE", "message"),
+}
+
+// node is how the instance's node is heard. One that has not joined yet, or is
+// gone, is not lost.
+func node(r row) string {
+	state, heard := r.text("state"), r.text("connectivity")
+	if heard == "lost" && state != "ready" && state != "draining" {
+		return "-"
+	}
+	return heard
 }
 
 func (c Config) instances() *cobra.Command {

@@ -1,0 +1,16 @@
+package cli_test
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestInstances_onlyWhatHasJoinedCanBeLost(t *testing.T) {
+	t.Parallel()
+	for state, lost := range map[string]bool{"provisioning": false, "installing": false, "terminated": false, "ready": true, "draining": true} {
+		s := serve(t, map[string]string{"GET /instances": items(`{"name":"i","state":"` + state + `","connectivity":"lost"}`)})
+		if r := run(t, s.URL, "instances list"); r.exit != 0 || strings.Contains(r.out, "lost") != lost {
+			t.Errorf("%s: exit %d\n%s%swant it said to be lost: %t", state, r.exit, r.out, r.err, lost)
+		}
+	}
+}
