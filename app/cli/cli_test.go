@@ -169,6 +169,7 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 			`"object_name":"n","detail":{"scopes":["inference"],"name":"n"},"ip":"192.0.2.7","request_id":"r"},{"id":1,"at":"2026-11-24T00:00:00Z","actor_name":"bot",` +
 			`"action":"alias.add","object":"fast","object_name":"","detail":{"model":"m"}}],"next_cursor":""}`,
 		"GET /keys/k1/limits": keyLimits, "PUT /keys/k1/limits": keyLimits, "PUT /keys/k1/networks": "204 ", "GET /limits": items(`{"level":"organisation","id":"o1"}`),
+		"GET /members":           items(`{"id":"m1","email":"ada@example.test","name":"Ada","role":"owner","joined_at":"2026-11-24T01:00:00Z"}`),
 		"GET /members/m1/limits": `200 {"level":"member","id":"m1"}`, "PUT /members/m1/limits": `200 {"level":"member","id":"m1"}`,
 		"GET /organisation/limits": `200 {"level":"organisation","id":"o1"}`, "PUT /organisation/limits": `200 {"level":"organisation","id":"o1"}`,
 		"GET /usage/summary":                      `200 {"requests":7,"prompt_tokens":8,"completion_tokens":9,"cost":"0.5","interrupted":0,"from":"x","to":"y"}`,
@@ -230,6 +231,7 @@ func TestVerbs_askTheAPIAndShowTheAnswer(t *testing.T) {
 		{"keys limit k1 --rpm 0 --model all --period day", nil, `PUT /keys/k1/limits {"budget":"5.00","models":[],"period":"day","requests_per_minute":0}`},
 		{"limits member m1 --concurrency 2 --max-tokens 100 --model x", nil, `PUT /members/m1/limits {"concurrency":2,"max_tokens":100,"models":["x"]}`},
 		{"limits organisation --budget 25", nil, `PUT /organisation/limits {"budget":"25"}`},
+		{"members list", []string{"EMAIL", "ada@example.test", "owner"}, "GET /members"},
 		{"limits list", []string{"LEVEL", "organisation"}, ""},
 		{"keys revoke k1 --yes", nil, "DELETE /keys/k1"},
 		{"usage summary", []string{"REQUESTS:", "7"}, ""},

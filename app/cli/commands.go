@@ -30,7 +30,7 @@ type Config struct {
 // Commands returns the nouns with their verbs, to be added to the root.
 func Commands(c Config) []*cobra.Command {
 	return []*cobra.Command{
-		c.deployments(), c.instances(), c.nodes(), c.endpoints(), c.models(), c.keys(), c.limits(), c.audit(), c.usage(), c.costs(),
+		c.deployments(), c.instances(), c.nodes(), c.endpoints(), c.models(), c.keys(), c.members(), c.limits(), c.audit(), c.usage(), c.costs(),
 	}
 }
 
