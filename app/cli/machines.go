@@ -216,6 +216,9 @@ func (n *noun) logs() {
 			return c.json(log)
 		}
 		lines, _ := log["lines"].([]any)
+		if len(lines) == 0 {
+			fmt.Fprintf(c.config.Stderr, "The log of the %s is empty.\n", source)
+		}
 		for _, line := range lines {
 			if _, err := fmt.Fprintln(c.w, printable(strings.ReplaceAll(fmt.Sprint(line), "\t", "    "))); err != nil {
 				return err

@@ -14,3 +14,11 @@ func TestInstances_onlyWhatHasJoinedCanBeLost(t *testing.T) {
 		}
 	}
 }
+
+func TestLogs_anEmptyOneIsSaidToBe(t *testing.T) {
+	t.Parallel()
+	s := serve(t, map[string]string{"GET /instances/i/logs?source=engine&tail=200": `200 {"source":"engine","lines":[]}`})
+	if r := run(t, s.URL, "instances logs i"); r.exit != 0 || r.out != "" || r.err != "The log of the engine is empty.\n" {
+		t.Errorf("exit %d, %q, %q", r.exit, r.out, r.err)
+	}
+}
