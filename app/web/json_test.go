@@ -26,6 +26,9 @@ func TestReadJSON_B08_B21_refusals(t *testing.T) {
 		Engine engine    `json:"engine"`
 		At     time.Time `json:"at"`
 		Floor  *big.Int  `json:"floor"`
+		Owner  *struct {
+			ID string `json:"id" required:"true"`
+		} `json:"owner"`
 	}
 	s := newSite(t, func(r *web.Router) {
 		r.Handle(http.MethodPost, "/api/v1/x", open, func(c *echo.Context) error {
@@ -50,6 +53,9 @@ func TestReadJSON_B08_B21_refusals(t *testing.T) {
 		"whose moment":   {asJSON, `{"at":"tomorrow"}`, 400, `"pointer":"/at"`},
 		"an own type":    {asJSON, `{"min":1,"floor":"much"}`, 400, `"pointer":"/floor"`},
 		"and its reason": {asJSON, `{"floor":"much"}`, 400, "floor cannot be accepted: math/big: cannot unmarshal"},
+		"a missing one":  {asJSON, `{"owner":{}}`, 400, `"pointer":"/owner/id"`},
+		"null for it":    {asJSON, `{"owner":{"id":null}}`, 400, "The field owner.id is missing."},
+		"an empty one":   {asJSON, `{"owner":{"id":""}}`, 200, `"id":""`},
 		"fraction":       {asJSON, `{"min":1.5}`, 400, "min is a JSON number"},
 		"not an object":  {asJSON, `[1]`, 400, "JSON array where an object"},
 		"syntax":         {asJSON, `{"name":}`, 400, "at byte 9"},

@@ -22,6 +22,9 @@ func refuseMissing(body []byte, v any) error {
 
 // missing returns the path of the first required field of t that an object lacks.
 func missing(object []byte, t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	var given map[string]json.RawMessage
 	if t.Kind() != reflect.Struct || json.Unmarshal(object, &given) != nil {
 		return ""
