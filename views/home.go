@@ -4,7 +4,7 @@ import "github.com/a-h/templ"
 
 // Home is the first page: what runs, what it costs, what needs a hand.
 type Home struct {
-	Serving  int // models with a ready replica or a reachable endpoint
+	Serving  int // models with a ready replica or a reachable endpoint that is not set aside
 	Starting int // instances on their way
 	Figures  []Figure
 	Alerts   []Alert

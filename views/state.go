@@ -30,6 +30,7 @@ var states = map[string]lifecycle{
 	// endpoints
 	"reachable":   {"ready", "Reachable"},
 	"unreachable": {"bad", "Unreachable"},
+	"set_aside":   {"bad", "Set aside"},
 	"unknown":     {"off", "Not checked yet"},
 	// loops
 	"well":    {"ready", "Well"},

@@ -12,7 +12,8 @@ import (
 // Route is an organisation's way to a model.
 type Route struct {
 	Model    string         `json:"model" required:"true" description:"The model of a request."`
-	State    string         `json:"state" required:"true" enum:"ready,sleeping"`
+	State    string         `json:"state" required:"true" enum:"ready,set_aside,sleeping"`
+	Reason   string         `json:"reason" required:"true" description:"Why all its replicas are set aside, and where requests go meanwhile."`
 	Fallback []string       `json:"fallback" required:"true" description:"Models that answer while none of the replicas is ready, in order."`
 	Replicas []RouteReplica `json:"replicas" required:"true"`
 }
@@ -30,16 +31,17 @@ type RouteReplica struct {
 type Standing struct {
 	Ejected  bool       `json:"ejected" required:"true" description:"It is set aside and sent no requests but trials, as long as there are others."`
 	Cause    string     `json:"cause" required:"true" enum:",connection,canary,stalled"`
+	Why      string     `json:"why" required:"true" description:"The same for people."`
 	Since    *time.Time `json:"since,omitempty" description:"When it was set aside or came back."`
 	InFlight int64      `json:"in_flight" required:"true" description:"Requests of this process that it has."`
 }
 
 func toStanding(s gateway.Standing) Standing {
-	return Standing{s.Ejected, string(s.Cause), some(s.Since), s.InFlight}
+	return Standing{s.Ejected, string(s.Cause), s.Why(), some(s.Since), s.InFlight}
 }
 
 func toRoute(r gateway.Route) Route {
-	out := Route{Model: r.Model, State: r.State, Fallback: append([]string{}, r.Fallbacks...)}
+	out := Route{Model: r.Model, State: r.State, Reason: r.Reason, Fallback: append([]string{}, r.Fallbacks...)}
 	out.Replicas = listOf(r.Standings, func(s gateway.Standing) RouteReplica {
 		kind := "instance"
 		if s.Endpoint {

@@ -251,7 +251,13 @@ func (c Config) nodes() *cobra.Command {
 }
 
 var endpointColumns = []column{
-	col("NAME", "name"), col("MODEL", "model"), col("URL", "url"), col("STATE", "state"), col("KEY", "keyed"), col("MESSAGE", "message"),
+	col("NAME", "name"), col("MODEL", "model"), col("URL", "url"), col("STATE", "state"), col("KEY", "keyed"),
+	{"MESSAGE", func(r row) string {
+		if why := r.sub("routing").text("why"); r["message"] == "" && why != "-" {
+			return why
+		}
+		return r.text("message")
+	}},
 }
 
 func (c Config) endpoints() *cobra.Command {

@@ -31,7 +31,9 @@ func (n *noun) routes() {
 		return c.table([]column{
 			{"MODEL", func(l row) string { return l.sub("route").text("model") }},
 			{"STATE", func(l row) string { return l.sub("route").text("state") }},
-			col("REPLICA", "name"), col("KIND", "kind"), col("IN FLIGHT", "in_flight"), col("SET ASIDE", "cause"), moment("SINCE", "since"),
+			col("REPLICA", "name"), col("KIND", "kind"), col("IN FLIGHT", "in_flight"), {"SET ASIDE", func(l row) string {
+				return cmp.Or(strings.TrimPrefix(l.text("why"), "set aside by the gateway: "), "-")
+			}}, moment("SINCE", "since"),
 			{"FALLBACK", func(l row) string { return cmp.Or(l.sub("route").text("fallback"), "-") }},
 		}, lines)
 	})

@@ -21,8 +21,8 @@ func (p *Console) showEndpoints(c *echo.Context, status int, page views.Endpoint
 	}
 	page.May = allowed(actor(c))
 	for _, e := range all {
-		if s, ok := p.Gateway.Standing(e.ID); ok && e.Message == "" {
-			e.Message = s.Why()
+		if s, ok := p.Gateway.Standing(e.ID); ok && s.Ejected && e.Message == "" {
+			e.State, e.Message = gateway.SetAside, s.Why()
 		}
 		page.Rows = append(page.Rows, views.EndpointRow{
 			ID: e.ID.String(), Name: e.Name, Model: e.Model, URL: e.BaseURL, State: e.State, Message: e.Message, Keyed: e.Keyed, Checked: e.CheckedAt,

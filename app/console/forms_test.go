@@ -208,7 +208,14 @@ func TestEndpoints_sayThatOneIsSetAside(t *testing.T) {
 	if answer.Code != http.StatusServiceUnavailable {
 		t.Fatalf("the endpoint, which nobody serves, answered %d %s", answer.Code, answer.Body)
 	}
-	want(t, w.get("/endpoints"), http.StatusOK, "set aside by the gateway: it could not be reached")
+	// What the last check found does not make it one that serves.
+	_, err := w.Pool.Exec(t.Context(), `UPDATE gateway.endpoints SET state = 'reachable', checked_at = now()`)
+	ok(t, err)
+	want(t, w.get("/endpoints"), http.StatusOK, "Set aside", "set aside by the gateway: it could not be reached")
+	want(t, w.get("/"), http.StatusOK, "No model is serving", "team/model is set aside.", "Its only replica is set aside by the gateway: it could not be reached")
+	if models := w.get("/models"); !strings.Contains(models.body, "team/model") || strings.Contains(models.body, `state ready">1 replica`) {
+		t.Errorf("the models that are ready: %s", models.body)
+	}
 }
 
 func TestAccount_changesPasswordThemeAndSessions(t *testing.T) {

@@ -65,7 +65,9 @@ func (p *Console) fillHome(ctx context.Context, a auth.Actor, page *views.Home) 
 	for _, i := range all {
 		switch {
 		case i.State == instance.Ready:
-			serving[i.Model] = true
+			if p.takesRequests(i.ID) {
+				serving[i.Model] = true
+			}
 		case i.State.Rising():
 			page.Starting++
 		}
@@ -86,10 +88,15 @@ func (p *Console) fillHome(ctx context.Context, a auth.Actor, page *views.Home) 
 		return err //nolint:wrapcheck // says enough
 	}
 	for _, e := range endpoints {
-		if e.State == "reachable" {
+		if e.State == "reachable" && p.takesRequests(e.ID) {
 			serving[e.Model] = true
 		}
 	}
+	routes, err := p.Gateway.Routes(ctx, a)
+	if err != nil {
+		return err //nolint:wrapcheck // says enough
+	}
+	page.Alerts = append(page.Alerts, setAside(routes)...)
 	page.Serving = len(serving)
 	if err := p.homeFigures(ctx, a, page, len(f.billed)); err != nil {
 		return err

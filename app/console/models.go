@@ -40,10 +40,12 @@ func (p *Console) showModels(c *echo.Context, status int, typed views.AliasRow, 
 	}
 	serving := map[string]int{}
 	for _, i := range ready {
-		serving[i.Model]++
+		if p.takesRequests(i.ID) {
+			serving[i.Model]++
+		}
 	}
 	for _, e := range endpoints {
-		if e.State == "reachable" {
+		if e.State == "reachable" && p.takesRequests(e.ID) {
 			serving[e.Model]++
 		}
 	}

@@ -28,13 +28,14 @@ const (
 // lately generate one token, through the same tunnel as requests. An engine
 // whose process has died while its API answers is found out by nothing less. No
 // usage record is made of it. Left alone are endpoints, whose tokens may cost,
-// and an instance that nothing could take the place of anyway.
+// and an instance that nothing could take the place of anyway, but for one that
+// is set aside: it would look so until somebody asks for it.
 func (s *Service) sendCanaries(ctx context.Context) (int, error) {
 	var changed atomic.Int64
 	var all errgroup.Group
 	all.SetLimit(canariesAtOnce)
 	for _, r := range s.table.Load().routes {
-		if len(r.targets) < 2 && len(r.instead) == 0 {
+		if len(r.targets) < 2 && len(r.instead) == 0 && (len(r.targets) == 0 || r.serves()) {
 			continue
 		}
 		for _, t := range r.targets {

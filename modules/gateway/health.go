@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/inventiv-it-for-ai/inventiv/modules/events"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/balance"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/internal/gatewaydb"
 )
@@ -34,10 +35,21 @@ func (x *exchange) ill(cause balance.Cause) {
 func (s *Service) ejected(ctx context.Context, t *target, cause balance.Cause) {
 	s.metrics.ejections.WithLabelValues(string(cause)).Inc()
 	s.log.WarnContext(ctx, "replica ejected", "id", t.id, "name", t.name, "model", t.model, "cause", cause)
+	s.moved(t)
 }
 
 func (s *Service) back(ctx context.Context, t *target) {
 	s.log.InfoContext(ctx, "replica is back", "id", t.id, "name", t.name, "model", t.model)
+	s.moved(t)
+}
+
+// moved tells open pages that a replica was set aside or is back.
+func (s *Service) moved(t *target) {
+	topic := events.Instance
+	if t.endpoint {
+		topic = events.Endpoint
+	}
+	s.events.Publish(events.Event{Topic: topic, Key: t.id.String(), Organisation: t.organisation})
 }
 
 // checkedEndpoint takes up the last check of an endpoint, once.
@@ -51,8 +63,12 @@ func (s *Service) checkedEndpoint(ctx context.Context, t *target, e gatewaydb.Al
 		if t.replica.Fail(balance.Canary, s.now()) {
 			s.ejected(ctx, t, balance.Canary)
 		}
-	case t.replica.State().Cause == balance.Canary && t.replica.CanaryPassed(s.now()):
-		s.back(ctx, t)
+	case t.replica.State().Cause == balance.Canary || t.replica.State().Cause == balance.Connection && t.replica.Due(s.now()):
+		// Of one that could not be reached a check is a trial as good as a request,
+		// and with no other replica nobody may send one.
+		if t.replica.CanaryPassed(s.now()) {
+			s.back(ctx, t)
+		}
 	}
 }
 

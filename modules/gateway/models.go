@@ -17,13 +17,15 @@ type modelEntry struct {
 	Object  string `json:"object"`
 	Created int64  `json:"created"`
 	OwnedBy string `json:"owned_by"`
-	State   string `json:"state"`              // ready or sleeping; OpenAI has no such field
+	State   string `json:"state"`              // ready, set_aside or sleeping; OpenAI has no such field
+	Reason  string `json:"reason,omitempty"`   // nor this: why all of its replicas are set aside
 	AliasOf string `json:"alias_of,omitempty"` // nor this: the model that answers
 }
 
 // entries returns the route by its own name and then by others.
 func (r *route) entries() []modelEntry {
-	own := modelEntry{ID: r.model, Object: "model", OwnedBy: "inventiv", State: r.readiness()}
+	own := modelEntry{ID: r.model, Object: "model", OwnedBy: "inventiv"}
+	own.State, own.Reason = r.readiness()
 	list := []modelEntry{own}
 	for _, a := range r.aliases {
 		other := own
@@ -31,14 +33,6 @@ func (r *route) entries() []modelEntry {
 		list = append(list, other)
 	}
 	return list
-}
-
-// readiness says in a word whether the model can answer.
-func (r *route) readiness() string {
-	if len(r.targets) == 0 {
-		return "sleeping"
-	}
-	return "ready"
 }
 
 // listModels answers GET /v1/models, or one of them if id is not empty, in the
@@ -72,7 +66,7 @@ func (s *Service) listModels(w http.ResponseWriter, r *http.Request, c Caller, i
 func listForAnthropic(w http.ResponseWriter, r *http.Request, entries []modelEntry, one bool, requestID string) {
 	all := make([]anthropic.Model, len(entries))
 	for i, e := range entries {
-		all[i] = anthropic.NewModel(e.ID, e.Created, e.State, e.AliasOf)
+		all[i] = anthropic.NewModel(e.ID, e.Created, e.State, e.Reason, e.AliasOf)
 	}
 	if one {
 		writeJSON(w, requestID, all[0])

@@ -50,16 +50,17 @@ type route struct {
 
 // target is a server that takes requests.
 type target struct {
-	id       uuid.UUID
-	name     string
-	model    string
-	endpoint bool
-	embeds   bool                   // an instance that answers no chat
-	address  string                 // what server and heads were made from
-	server   *upstream.Server       // shared with the targets of the tables before, as is replica
-	heads    [openai.Foreign][]byte // of requests, by kind
-	replica  *balance.Replica
-	checked  *time.Time // an endpoint: the last check that was taken up
+	id           uuid.UUID
+	name         string
+	model        string
+	endpoint     bool
+	organisation uuid.UUID              // whose it is
+	embeds       bool                   // an instance that answers no chat
+	address      string                 // what server and heads were made from
+	server       *upstream.Server       // shared with the targets of the tables before, as is replica
+	heads        [openai.Foreign][]byte // of requests, by kind
+	replica      *balance.Replica
+	checked      *time.Time // an endpoint: the last check that was taken up
 }
 
 // reload is a pass: it makes the route table anew.
@@ -206,7 +207,7 @@ func (t *table) route(organisation uuid.UUID, model string) *route {
 
 // add puts a target on a route.
 func (t *table) add(organisation uuid.UUID, next *target) {
-	t.targets[next.id] = next
+	t.targets[next.id], next.organisation = next, organisation
 	r := t.route(organisation, next.model)
 	r.targets = append(r.targets, next)
 }

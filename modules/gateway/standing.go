@@ -14,7 +14,8 @@ import (
 // Route is an organisation's way to a model, as this process sees it.
 type Route struct {
 	Model     string
-	State     string // ready or sleeping
+	State     string // Ready, SetAside or Sleeping
+	Reason    string // why it is set aside, and where requests go meanwhile
 	Fallbacks []string
 	Standings []Standing
 }
@@ -55,11 +56,12 @@ func (s *Service) Standing(id uuid.UUID) (Standing, bool) {
 
 // seen describes a route, which may be none.
 func (s *Service) seen(r *route, model string) Route {
-	out := Route{Model: model, State: "sleeping"}
+	out := Route{Model: model, State: Sleeps}
 	if r == nil {
 		return out
 	}
-	out.State, out.Fallbacks = r.readiness(), r.fallbacks
+	out.Fallbacks = r.fallbacks
+	out.State, out.Reason = r.readiness()
 	for _, t := range r.targets {
 		out.Standings = append(out.Standings, s.standing(t))
 	}
@@ -73,20 +75,6 @@ func (s *Service) standing(t *target) Standing {
 		st.Since = s.origin.Add(state.Since)
 	}
 	return st
-}
-
-// Why says for people that and why the replica is set aside; empty when it is
-// not.
-func (st Standing) Why() string {
-	if !st.Ejected {
-		return ""
-	}
-	why := map[balance.Cause]string{
-		balance.Connection: "it could not be reached, or broke off",
-		balance.Canary:     "it fails its checks",
-		balance.Stalled:    "it has work and generates nothing",
-	}
-	return "set aside by the gateway: " + why[st.Cause]
 }
 
 // standings are the figures of every replica that requests are sent to, as

@@ -29,13 +29,14 @@ type Model struct {
 	RetiresAt      *string   `json:"retires_at"`
 
 	State   string `json:"state"`              // Anthropic has no such field
+	Reason  string `json:"reason,omitempty"`   // nor this
 	AliasOf string `json:"alias_of,omitempty"` // nor this
 }
 
 // NewModel returns the model of an id that was made at a time, in seconds.
-func NewModel(id string, created int64, state, aliasOf string) Model {
+func NewModel(id string, created int64, state, reason, aliasOf string) Model {
 	return Model{
-		Type: "model", ID: id, DisplayName: id, CreatedAt: time.Unix(created, 0).UTC().Format(time.RFC3339), Lifecycle: "active", State: state, AliasOf: aliasOf,
+		Type: "model", ID: id, DisplayName: id, CreatedAt: time.Unix(created, 0).UTC().Format(time.RFC3339), Lifecycle: "active", State: state, Reason: reason, AliasOf: aliasOf,
 	}
 }
 

@@ -162,6 +162,12 @@ func (r *Replica) CanaryPassed(now time.Duration) (back bool) {
 // as there are others.
 func (r *Replica) Ejected() bool { return r.until.Load() != 0 }
 
+// Due reports whether the replica is ejected and its pause, or trial, is over.
+func (r *Replica) Due(now time.Duration) bool {
+	u := r.until.Load()
+	return u != 0 && max(u, -u) <= int64(now)
+}
+
 // claimTrial reports whether the replica's pause is over and this is the one
 // request that shall show whether it is well again.
 func (r *Replica) claimTrial(now time.Duration) bool {

@@ -59,7 +59,7 @@ func (s *Set) Len() int { return len(s.members) }
 // for a trial.
 func (s *Set) Usable(now time.Duration) bool {
 	for i := range s.members {
-		if u := s.members[i].until.Load(); u == 0 || max(u, -u) <= int64(now) {
+		if m := &s.members[i]; !m.Ejected() || m.Due(now) {
 			return true
 		}
 	}
