@@ -23,7 +23,11 @@ func (x *exchange) answer(res *upstream.Answer) *openai.Error {
 	}
 	x.heard = time.Now()
 	usage, known, err := openai.ParseAnswer(text)
-	if err != nil {
+	switch {
+	case errors.Is(err, openai.ErrIsError):
+		x.heard = time.Time{} // there was no answer
+		return x.refused(openai.ErrorAnswer(text))
+	case err != nil:
 		return badUpstream("with something that is not a JSON object")
 	}
 	written := text // the engine's own, of which translating makes another

@@ -110,7 +110,7 @@ func (s *Service) canary(ctx context.Context, t *target) error {
 	}
 	usage, known, err := openai.ParseAnswer(text)
 	if err != nil {
-		return errors.New("its answer is not a JSON object")
+		return err //nolint:wrapcheck // says enough
 	}
 	if known && usage.Completion == 0 && !t.embeds {
 		return errors.New("its answer holds no token")

@@ -169,6 +169,9 @@ func sleeps(way *route) *openai.Error {
 	}
 }
 
+// maxRefusal is how much is read of an answer that is an error.
+const maxRefusal = 64 << 10
+
 const (
 	codeUnreachable = "upstream_unreachable"
 	codeBadUpstream = "bad_upstream"
@@ -207,19 +210,24 @@ func (x *exchange) attempt(to *target) *openai.Error {
 	}
 	switch {
 	case res.Status >= http.StatusBadRequest:
-		text, err := io.ReadAll(io.LimitReader(res, 64<<10))
+		text, err := io.ReadAll(io.LimitReader(res, maxRefusal))
 		if err != nil && x.r.Context().Err() != nil {
 			return x.failed(err, false)
 		}
-		x.theirs = true
-		x.again = res.Status == http.StatusServiceUnavailable
-		return x.unserved(openai.UpstreamError(res.Status, res.RetryAfter, text))
+		return x.refused(openai.UpstreamError(res.Status, res.RetryAfter, text))
 	case res.Status != http.StatusOK:
 		return badUpstream(fmt.Sprintf("with status %d", res.Status))
 	case x.head.Stream:
 		return x.relay(res)
 	}
 	return x.answer(res)
+}
+
+// refused takes up an error that the server has answered with.
+func (x *exchange) refused(e *openai.Error) *openai.Error {
+	x.theirs = true
+	x.again = e.Status == http.StatusServiceUnavailable
+	return x.unserved(e)
 }
 
 // failed says why a server gave no answer, or, once it has begun one, no more

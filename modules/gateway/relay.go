@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"sync"
@@ -21,7 +22,7 @@ var streams = sync.Pool{New: func() any { return new(openai.Stream) }}
 // to be sent; one that happens after the first event is sent as an event.
 func (x *exchange) relay(res *upstream.Answer) *openai.Error {
 	if !isEventStream(res.ContentType) {
-		return badUpstream("without a stream")
+		return x.noStream(res)
 	}
 	stream, _ := streams.Get().(*openai.Stream)
 	defer streams.Put(stream)
@@ -54,6 +55,20 @@ func (x *exchange) relay(res *upstream.Answer) *openai.Error {
 			return x.tell(&out, refused)
 		}
 	}
+}
+
+// noStream takes up an answer that is no stream though one was asked for: at best
+// it is an error.
+func (x *exchange) noStream(res *upstream.Answer) *openai.Error {
+	res.SetPatience(x.service.limits.gap)
+	text, err := io.ReadAll(io.LimitReader(res, maxRefusal))
+	if err != nil && x.r.Context().Err() != nil {
+		return x.failed(err, false)
+	}
+	if _, _, err = openai.ParseAnswer(text); errors.Is(err, openai.ErrIsError) {
+		return x.refused(openai.ErrorAnswer(text))
+	}
+	return badUpstream("without a stream")
 }
 
 func isEventStream(contentType string) bool {

@@ -108,7 +108,7 @@ func ParseChunk(raw []byte) (*Answer, error) {
 // Failure returns a chunk's error, nil if it carries none. Engines write an object
 // or a text.
 func (a *Answer) Failure() *openai.Error {
-	if Null(a.Error) {
+	if !openai.IsError(a.Error) {
 		return nil
 	}
 	e := &openai.Error{Status: http.StatusBadGateway, Type: openai.ServerError, Code: "upstream_error"}

@@ -110,10 +110,10 @@ func (s *Stream) take(d []byte, content bool) (cut span, err error) {
 			empty = !v.filled()
 			v.value(maxDepth - 1)
 		default:
-			v.value(maxDepth - 1)
-			if string(key) == "error" && d[from] != 'n' {
+			if string(key) == "error" && v.isError() {
 				s.Failed = true
 			}
+			v.value(maxDepth - 1)
 		}
 	}
 	switch {

@@ -83,7 +83,7 @@ func TestStream_passesOnAndHides(t *testing.T) {
 		{name: "two data lines", hide: true, in: strings.TrimSuffix(chunk(hi), "\n") + usage + done, deltas: 1, usage: engine},
 		{name: "nothing after the end", in: done + chunk(hi) + "garbage", out: done, unknown: true},
 		{name: "an error", in: chunk(hi) + `data: {"error":{"message":"out of memory","code":500}}` + "\n\n" + done, deltas: 1, failed: true, unknown: true},
-		{name: "no error", in: `data: {"error":null}` + "\n\n" + done, unknown: true},
+		{name: "no error", in: `data: {"error":null}` + "\n\n" + `data: {"error":""}` + "\n\n" + done, unknown: true},
 		{name: "end without line feed", in: chunk(hi) + "data: [DONE]", out: chunk(hi) + done, deltas: 1, unknown: true},
 		{name: "end with one", in: chunk(hi) + "data: [DONE]\n", out: chunk(hi) + done, deltas: 1, unknown: true},
 		{name: "cut between events", in: chunk(hi), deltas: 1, unknown: true, err: io.ErrUnexpectedEOF, incomplete: true},

@@ -50,6 +50,32 @@ func UpstreamError(status int, after string, body []byte) *Error {
 	return e
 }
 
+// ErrorAnswer returns what a client is told when the engine has answered with
+// status 200 and an error. The status is the one that the error names as its
+// code, as some engines and most relays to others do, or goes with its type;
+// else it is 502.
+func ErrorAnswer(body []byte) *Error {
+	var answer struct {
+		Error struct {
+			Type string          `json:"type"`
+			Code json.RawMessage `json:"code"`
+		} `json:"error"`
+	}
+	_ = json.Unmarshal(body, &answer) // of another shape: it says neither
+	status, err := strconv.Atoi(strings.Trim(string(answer.Error.Code), `"`))
+	if err != nil || status < http.StatusBadRequest || status > 599 {
+		switch answer.Error.Type {
+		case InvalidRequest, "BadRequestError": // vLLM's
+			status = http.StatusBadRequest
+		case RateLimit:
+			status = http.StatusTooManyRequests
+		default:
+			status = http.StatusBadGateway
+		}
+	}
+	return UpstreamError(status, "", body)
+}
+
 // tooLong reports whether an engine refuses a prompt because it does not fit its
 // context: vLLM and SGLang say so in words, llama.cpp by its type.
 func tooLong(e *Error) bool {

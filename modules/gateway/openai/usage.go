@@ -16,29 +16,59 @@ type Usage struct {
 // maxTokens bounds what is believed of one request.
 const maxTokens = 1 << 40
 
-// ErrNotAnswer is returned for an answer that is not one JSON object.
-var ErrNotAnswer = errors.New("the answer is not a JSON object")
+// What an answer can be instead of one. They are returned as they are.
+var (
+	ErrNotAnswer = errors.New("the answer is not a JSON object")
+	ErrIsError   = errors.New("the answer is an error")
+)
 
-// ParseAnswer checks that a whole answer is one JSON object and returns the
-// usage in it. ok is false where the engine gave none, or one that contradicts
-// itself. The error is ErrNotAnswer, wrapped around nothing else.
+// ParseAnswer checks that a whole answer is one JSON object, and no error in
+// spite of its status, and returns the usage in it. ok is false where the engine
+// gave none, or one that contradicts itself. The error is ErrNotAnswer or
+// ErrIsError.
 func ParseAnswer(answer []byte) (u Usage, ok bool, err error) {
 	s := scanner{b: answer}
 	if s.peek() != '{' {
 		return Usage{}, false, ErrNotAnswer
 	}
+	failed := false
 	m := s.members(maxDepth)
 	for m.next() {
-		if string(m.key.of(s.b)) == "usage" && s.peek() == '{' {
+		switch key := m.key.of(s.b); {
+		case string(key) == "usage" && s.peek() == '{':
 			u, ok = s.usage(maxDepth - 1)
-		} else {
-			s.value(maxDepth - 1)
+			continue
+		case string(key) == "error":
+			failed = s.isError()
 		}
+		s.value(maxDepth - 1)
 	}
-	if s.problem != "" || !s.end() {
+	switch {
+	case s.problem != "" || !s.end():
 		return Usage{}, false, ErrNotAnswer
+	case failed:
+		return Usage{}, false, ErrIsError
 	}
 	return u, ok, nil
+}
+
+// IsError reports whether the value of a member "error" says that there is one:
+// some engines always have the member.
+func IsError(value []byte) bool {
+	s := scanner{b: value}
+	return s.isError()
+}
+
+// isError does the same for the value at i. Null, false and an empty text or
+// list are none.
+func (s *scanner) isError() bool {
+	switch s.peek() {
+	case 0, 'n', 'f':
+		return false
+	case '"', '[':
+		return s.filled()
+	}
+	return true
 }
 
 // usage reads the usage object at i. ok is false if it makes no sense: a count

@@ -2,6 +2,7 @@ package openai_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -48,6 +49,20 @@ func TestB36_notAnAnswer(t *testing.T) {
 	for _, answer := range []string{"", "  ", "<html></html>", "[]", `"x"`, "null", `{"a":1`, `{"a":1}{}`, `{"usage":{"prompt_tokens":1}`, "{\"a\":\"\xff\"}", strings.Repeat(`{"a":`, 99)} {
 		if u, ok, err := openai.ParseAnswer([]byte(answer)); err == nil || ok || u != (openai.Usage{}) {
 			t.Errorf("%.40q: got %+v, %v, %v", answer, u, ok, err)
+		}
+	}
+}
+
+func TestParseAnswer_anErrorIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	for member, want := range map[string]error{
+		`"error":{"message":"oh no"}`: openai.ErrIsError, `"error":"oh no"`: openai.ErrIsError, `"error":["oh no"]`: openai.ErrIsError,
+		`"error":{}`: openai.ErrIsError, `"error":true`: openai.ErrIsError, `"error":500`: openai.ErrIsError, `"choices":[],"error": {"code":1},"usage":` + counts: openai.ErrIsError,
+		`"error":null`: nil, `"error":false`: nil, `"error":""`: nil, `"error":[]`: nil, `"x":{"error":"oh no"}`: nil, `"choices":[{"error":"x"}]`: nil,
+		`"error":{"message":"oh no"`: openai.ErrNotAnswer,
+	} {
+		if u, ok, err := openai.ParseAnswer([]byte(`{` + member + `}`)); !errors.Is(err, want) || want == nil && err != nil || ok || u != (openai.Usage{}) {
+			t.Errorf("%s: %+v, %v, %v; want %v", member, u, ok, err, want)
 		}
 	}
 }
