@@ -78,11 +78,11 @@ func TestEvents_mixedCallsComeOneAfterTheOther(t *testing.T) {
 			`tool_use a f {"x":"}"}; tool_use b g {"y":2}`,
 		},
 		"the later one is whole first": {
-			pieces([3]string{"0", a, f}, [3]string{"1", b, `"name":"g","arguments":"{}"`}, [3]string{"0", "", arguments(`{"x":"\"{"}`)}),
+			pieces([3]string{"0", a, `"name":"f","arguments":"{"`}, [3]string{"1", b, `"name":"g","arguments":"{}"`}, [3]string{"0", "", arguments(`"x":"\"{"}`)}),
 			`tool_use a f {"x":"\"{"}; tool_use b g {}`,
 		},
 		"numbered from the last": {
-			pieces([3]string{"2", a, f}, [3]string{"0", b, g}, [3]string{"0", "", arguments(`{}`)}, [3]string{"2", "", arguments(`{}`)}),
+			pieces([3]string{"2", a, `"name":"f","arguments":"{"`}, [3]string{"0", b, g}, [3]string{"0", "", arguments(`{}`)}, [3]string{"2", "", arguments(`}`)}),
 			`tool_use a f {}; tool_use b g {}`,
 		},
 		"without arguments": {pieces([3]string{"0", a, f}, [3]string{"1", b, g}, [3]string{"1", "", arguments(`{}`)}), `tool_use a f ; tool_use b g {}`},
@@ -104,8 +104,8 @@ func TestEvents_mixedCallsComeOneAfterTheOther(t *testing.T) {
 			`tool_use a f {}; text Let me. See.`,
 		},
 		"nothing is whole": {
-			pieces([3]string{"0", a, f}, [3]string{"1", b, g}, [3]string{"2", `,"id":"c"`, f}, [3]string{"1", "", arguments("{")}, [3]string{"2", "", arguments("[")}, [3]string{"0", "", arguments("1")}),
-			`tool_use a f 1; tool_use b g {; tool_use c f [`,
+			pieces([3]string{"0", a, `"name":"f","arguments":"1"`}, [3]string{"1", b, g}, [3]string{"2", `,"id":"c"`, f}, [3]string{"1", "", arguments("{")}, [3]string{"2", "", arguments("[")}, [3]string{"0", "", arguments("1")}),
+			`tool_use a f 11; tool_use b g {; tool_use c f [`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,9 +154,60 @@ func TestEvents_whatIsOpenIsTold(t *testing.T) {
 	}
 }
 
+// A call without arguments does not look whole; what comes behind it says that it
+// is, and does not wait for the end.
+func TestEvents_aCallWithoutArgumentsHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	const bare = `{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":""}}]}`
+	next := func(arguments string) string {
+		return `{"tool_calls":[{"index":1,"id":"b","function":{"name":"g","arguments":` + arguments + `}}]}`
+	}
+	const begun = "start: ping: start:tool_use"
+	for name, c := range map[string]struct{ deltas, want []string }{
+		"the next call with arguments": {[]string{bare, next(`"{"`), next(`"}"`)}, []string{begun, "stop: start:tool_use delta:{", "delta:}"}},
+		"the next call, and then its arguments": {
+			[]string{bare, next(`""`), next(`"{"`), next(`"}"`)}, []string{begun, "", "stop: start:tool_use delta:{", "delta:}"},
+		},
+		"two without": {
+			[]string{bare, next(`""`), `{"tool_calls":[{"index":2,"id":"c","function":{"name":"h","arguments":"{}"}}]}`},
+			[]string{begun, "", "stop: start:tool_use stop: start:tool_use delta:{}"},
+		},
+		"a text":    {[]string{bare, `{"content":"so"}`, `{"content":" be it"}`}, []string{begun, "stop: start:text delta:so", "delta: be it"}},
+		"a thought": {[]string{bare, `{"reasoning":"hm"}`}, []string{begun, "stop: start:thinking delta:hm"}},
+		"a blank is no arguments": {
+			[]string{bare, `{"tool_calls":[{"index":0,"function":{"arguments":" "}}]}`, next(`"{}"`)}, []string{begun, "delta: ", "stop: start:tool_use delta:{}"},
+		},
+		"a blank of the next one": {[]string{bare, next(`" "`), next(`"{}"`)}, []string{begun, "", "stop: start:tool_use delta: {}"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := thinking(t, true)
+			for i, delta := range c.deltas {
+				got, err := m.Events([]byte(chunk(delta, "null")))
+				if err != nil {
+					t.Fatal(err)
+				}
+				said := ""
+				if len(got) > 0 {
+					said = short(t, got)
+				}
+				if said != c.want[i] {
+					t.Errorf("%s: %q, want %q", delta, said, c.want[i])
+				}
+			}
+			if got, err := m.Events([]byte(chunk(`{}`, `"tool_calls"`))); err != nil || short(t, got) != "stop:" {
+				t.Errorf("at its finish: %s, %v", got, err)
+			}
+			if got, err := m.Events([]byte(counts + done)); err != nil || short(t, got) != "delta:tool_use stop:" {
+				t.Errorf("in the end: %s, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestEvents_whatWaitsIsBounded(t *testing.T) {
 	t.Parallel()
-	begun := chunk(`{"tool_calls":[{"index":0,"id":"a","function":{"name":"f"}},{"index":1,"id":"b","function":{"name":"f"}}]}`, "null")
+	begun := chunk(`{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}},{"index":1,"id":"b","function":{"name":"f"}}]}`, "null")
 	long := chunk(`{"tool_calls":[{"index":1,"function":{"arguments":"`+strings.Repeat("x", 1<<20)+`"}}]}`, "null")
 	m := thinking(t, false)
 	if _, err := m.Events([]byte(begun + strings.Repeat(long, 15))); err != nil || m.Keeps() < 15<<20 {
@@ -173,7 +224,7 @@ func TestEvents_whatWaitsIsBounded(t *testing.T) {
 		t.Error("40,000 calls wait")
 	}
 	quiet, err := thinking(t, false).Events([]byte(begun + strings.Repeat(chunk(`{"tool_calls":[{"index":1,"function":{"arguments":"1"}}]}`, "null"), 70)))
-	if got := short(t, quiet); err != nil || got != "start: ping: start:tool_use"+strings.Repeat(" ping:", 2) {
+	if got := short(t, quiet); err != nil || got != "start: ping: start:tool_use delta:{"+strings.Repeat(" ping:", 2) {
 		t.Errorf("meanwhile: %s, %v", got, err)
 	}
 }

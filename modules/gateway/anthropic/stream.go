@@ -24,6 +24,7 @@ type stream struct {
 	failed   bool
 	tellings []*telling // the first one is open
 	index    int        // of it, or of the block that comes next
+	spoken   int        // the last index of which there was more than a beginning
 	waiting  int        // bytes of the others
 	calls    chat.Calls
 	called   bool // there was a tool call
@@ -104,6 +105,7 @@ func (m *Messages) chunk(c *chat.Answer) error {
 		}
 		if choice.FinishReason != "" {
 			s.ending = ended(choice, s.called)
+			s.closeAll()
 		}
 	}
 	return nil
@@ -134,9 +136,7 @@ func (m *Messages) said(d *chat.Said) error {
 
 // finish ends the message as a whole one.
 func (s *stream) finish() {
-	for len(s.tellings) > 0 {
-		s.close()
-	}
+	s.closeAll()
 	if s.ending.StopReason == "" { // the engine does not say
 		s.ending = ended(&chat.AnswerChoice{}, s.called)
 	}

@@ -6,6 +6,7 @@ import "github.com/inventiv-it-for-ai/inventiv/modules/gateway/chat"
 // is open at a time, the first of these: the others wait, with what there is of
 // them, because an engine may mix the pieces of several tool calls.
 type telling struct {
+	place int // its index
 	kind  string
 	begin any         // as the client is told of it
 	call  *chat.Begun // of a tool_use
@@ -32,6 +33,7 @@ func (s *stream) in(kind string, begin any) *telling {
 }
 
 func (s *stream) add(t *telling) *telling {
+	t.place = s.index + len(s.tellings)
 	s.tellings = append(s.tellings, t)
 	if len(s.tellings) == 1 {
 		s.open()
@@ -44,6 +46,9 @@ func (s *stream) add(t *telling) *telling {
 
 // say adds text to a block. The client is told when it is the block's turn.
 func (s *stream) say(t *telling, text string) {
+	if !chat.Blank(text) {
+		s.spoken = max(s.spoken, t.place)
+	}
 	if t == s.tellings[0] {
 		s.delta(t.kind, text)
 		s.advance()
@@ -51,7 +56,9 @@ func (s *stream) say(t *telling, text string) {
 	}
 	s.waiting += len(text)
 	t.text = append(t.text, text...)
-	s.unsaid()
+	if !s.advance() {
+		s.unsaid()
+	}
 }
 
 // piece takes up a piece of a tool call.
@@ -77,11 +84,18 @@ func (m *Messages) piece(p *chat.ToolCall) error {
 }
 
 // advance ends the open block for one that waits, as long as nothing more of it is
-// to be expected.
-func (s *stream) advance() {
-	for len(s.tellings) > 1 && (s.tellings[0].call == nil || s.tellings[0].call.Over()) {
+// to be expected, and reports whether it did.
+func (s *stream) advance() (did bool) {
+	for len(s.tellings) > 1 {
+		call := s.tellings[0].call
+		over := call == nil || call.Over() || call.Bare() && s.spoken > s.index
+		if !over {
+			break
+		}
 		s.close()
+		did = true
 	}
+	return did
 }
 
 // open tells of the first block what there is of it.
@@ -103,6 +117,12 @@ func (s *stream) close() {
 	if len(s.tellings) > 0 {
 		s.waiting -= blockBytes + len(s.tellings[0].text)
 		s.open()
+	}
+}
+
+func (s *stream) closeAll() {
+	for len(s.tellings) > 0 {
+		s.close()
 	}
 }
 

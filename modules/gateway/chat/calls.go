@@ -49,18 +49,24 @@ func (b *Begun) isBefore(piece *ToolCall) bool {
 // Whole reports whether the arguments so far are a whole object.
 func (b *Begun) Whole() bool { return b.arguments.whole }
 
+// Bare reports whether nothing has come of the arguments yet. Engines write one
+// thing after the other, so a call that is bare when something behind it goes on
+// has none: mixed pieces are of calls that have begun to have some.
+func (b *Begun) Bare() bool { return !b.arguments.begun }
+
 // Over reports whether nothing more of the call is to be expected. Engines do not
-// say so; a call without any arguments may be over and not look so.
+// say so; a bare call may be over and not look so.
 func (b *Begun) Over() bool { return b.replaced || b.arguments.whole }
 
 // object follows a text to the end of the JSON object that it is.
 type object struct {
 	depth           int
 	quoted, escaped bool
-	whole           bool
+	begun, whole    bool
 }
 
 func (o *object) read(text string) {
+	o.begun = o.begun || !Blank(text)
 	for i := range len(text) { // bytes: all that counts is ASCII
 		switch c := text[i]; {
 		case o.escaped:

@@ -1,6 +1,7 @@
 package chat_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway/chat"
@@ -17,6 +18,9 @@ func TestCalls_knowWhenArgumentsAreWhole(t *testing.T) {
 			call, begins := calls.Of(&chat.ToolCall{Function: chat.Function{Name: "f", Arguments: arguments[:cut]}})
 			if same, again := calls.Of(&chat.ToolCall{Function: chat.Function{Arguments: arguments[cut:]}}); !begins || again || same != call {
 				t.Fatalf("%s, cut at %d: begins %v and %v", arguments, cut, begins, again)
+			}
+			if bare := strings.TrimSpace(arguments) == ""; call.Bare() != bare {
+				t.Errorf("%s, cut at %d: bare is %v", arguments, cut, call.Bare())
 			}
 			if call.Whole() != whole || call.Over() != whole {
 				t.Errorf("%s, cut at %d: whole is %v, over %v", arguments, cut, call.Whole(), call.Over())

@@ -142,6 +142,7 @@ func (r *Responses) chunk(c *chat.Answer) error {
 		}
 		if choice.FinishReason != "" {
 			r.finish = choice.FinishReason
+			r.endAll(r.finish)
 		}
 	}
 	return nil

@@ -209,6 +209,24 @@ func TestEvents_mixedCallsAreItemsByIndex(t *testing.T) {
 	}
 }
 
+// Items are open at once, so a call that may have arguments yet holds nothing up; it
+// is told to be over with the finish, before the usage and [DONE] are there.
+func TestEvents_aCallWithoutArgumentsHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	r := asked(t)
+	for _, step := range []struct{ in, want string }{
+		{chunk(call("0", `,"id":"a"`, `"name":"f","arguments":""`), "null"), "response.output_item.added"},
+		{chunk(call("1", `,"id":"b"`, `"name":"g","arguments":"{}"`), "null"), "response.function_call_arguments.delta"},
+		{chunk(`{}`, `"tool_calls"`), "response.output_item.done"},
+		{counts + done, "response.completed"},
+	} {
+		got, err := r.Events([]byte(step.in))
+		if events := strings.Split(strings.TrimSpace(string(got)), "\n\n"); err != nil || !strings.HasPrefix(events[len(events)-1], "event: "+step.want+"\n") {
+			t.Errorf("%s: %s, %v; want a last event of %s", step.in, got, err, step.want)
+		}
+	}
+}
+
 func TestEvents_nameCallsThatTheEngineDoesNot(t *testing.T) {
 	t.Parallel()
 	got, err := asked(t).Events([]byte(chunk(call("0", "", `"name":"f","arguments":"{}"`), "null") + chunk(call("1", "", `"name":"f","arguments":"{}"`), `"stop"`) + done))
