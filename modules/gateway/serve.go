@@ -154,6 +154,7 @@ func credentials(h http.Header) (string, *openai.Error) {
 	ok := false
 	if len(bearers) == 1 {
 		scheme, token, ok = strings.Cut(bearers[0], " ")
+		token = strings.TrimLeft(token, " ") // RFC 9110 §11.4 lets there be several
 		ok = ok && strings.EqualFold(scheme, "bearer")
 	}
 	switch {

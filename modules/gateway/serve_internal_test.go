@@ -70,8 +70,10 @@ func TestB01toB05_credentials(t *testing.T) {
 		t.Errorf("database away, unknown key: %d %v", res.StatusCode, res.Header)
 	}
 	for name, header := range map[string]http.Header{
-		"in X-API-Key":               {"X-Api-Key": {goodKey}, "Content-Type": {"application/json; charset=utf-8"}},
-		"in both, as some SDKs send": {"X-Api-Key": {goodKey}, "Authorization": {"Bearer " + goodKey}, "Content-Type": {"application/json"}},
+		"in X-API-Key":                 {"X-Api-Key": {goodKey}, "Content-Type": {"application/json; charset=utf-8"}},
+		"two spaces, as RFC 9110 lets": {"Authorization": {"Bearer  " + goodKey}, "Content-Type": {"application/json"}},
+		"in both, with two spaces":     {"X-Api-Key": {goodKey}, "Authorization": {"bearer  " + goodKey}, "Content-Type": {"application/json"}},
+		"in both, as some SDKs send":   {"X-Api-Key": {goodKey}, "Authorization": {"Bearer " + goodKey}, "Content-Type": {"application/json"}},
 	} {
 		req = b.request(t, "/v1/chat/completions", chatBody(""))
 		req.Header = header
@@ -155,7 +157,7 @@ func TestB08_keptOfAStream(t *testing.T) {
 		"/v1/responses": {`"input":"x"`, strings.Repeat(chunk(`{"content":"`+long+`"}`), 10), "response.completed"},
 		"/v1/messages": {
 			`"max_tokens":9,"messages":[{"role":"user","content":"x"}]`,
-			chunk(`{"content":"begun"}`) + chunk(`{"tool_calls":[{"index":0,"id":"a","function":{"name":"f"}},{"index":1,"id":"b","function":{"name":"f"}}]}`) +
+			chunk(`{"content":"begun"}`) + chunk(`{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}},{"index":1,"id":"b","function":{"name":"f"}}]}`) +
 				strings.Repeat(chunk(`{"tool_calls":[{"index":1,"function":{"arguments":"`+long+`"}}]}`), 10),
 			"message_stop",
 		},
