@@ -232,9 +232,15 @@ func TestEdge_B18_B20_refusedAtTheDoor(t *testing.T) {
 		"a host told by a stranger": {
 			"GET / HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: " + e.people + "\r\n\r\n", 421, "INVENTIV_ALLOWED_HOSTS",
 		},
-		"CONNECT":        {"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", 421, ""},
-		"TRACE":          {"TRACE / HTTP/1.1\r\nHost: " + e.people + "\r\n\r\n", 405, ""},
-		"all methods":    {"OPTIONS * HTTP/1.1\r\nHost: " + e.people + "\r\n\r\n", 200, ""}, // net/http's own answer, without a body
+		"CONNECT":     {"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", 421, ""},
+		"TRACE":       {"TRACE / HTTP/1.1\r\nHost: " + e.people + "\r\n\r\n", 405, ""},
+		"all methods": {"OPTIONS * HTTP/1.1\r\nHost: " + e.people + "\r\n\r\n", 200, ""}, // net/http's own answer, without a body
+		"a great head on /v1": {
+			"GET /v1/models HTTP/1.1\r\nHost: " + e.people + "\r\nX-Great: " + strings.Repeat("x", 17<<10) + "\r\n\r\n", 431, `{"error":{"message":"The head of the request is longer than 16 KiB.`,
+		},
+		"an expectation on /v1": {
+			"POST /v1/chat/completions HTTP/1.1\r\nHost: " + e.people + "\r\nExpect: tea\r\nContent-Length: 2\r\n\r\n{}", 417, `{"error":{"message":"The header Expect may only be`,
+		},
 		"out of /v1":     {"GET /v1/../api/v1/version HTTP/1.1\r\nHost: " + e.people + "\r\n\r\n", 404, `"code":"unknown_path"`},
 		"out of the API": {"GET /api/v1/../../healthz HTTP/1.1\r\nHost: " + e.people + "\r\n\r\n", 404, `"code":"not_found"`},
 		"a doubled root": {"GET //v1/models HTTP/1.1\r\nHost: " + e.people + "\r\n\r\n", 404, ""},

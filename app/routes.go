@@ -83,6 +83,18 @@ func refuse(w http.ResponseWriter, r *http.Request, f *fault.Error) {
 	}, uuid.Must(uuid.NewV7()).String())
 }
 
+// refuseHead answers a request for the gateway of which nothing but the head was
+// looked at, and that in part.
+func refuseHead(w http.ResponseWriter, r *http.Request, status int) {
+	f := fault.New(fault.Invalid, "The head of the request is longer than 16 KiB.").WithKind("header_too_large").WithFix("Send less in header fields.")
+	if status == http.StatusExpectationFailed {
+		f = fault.New(fault.Invalid, "The header Expect may only be `100-continue`.").WithKind("expectation_failed").WithFix("Leave it out.")
+	}
+	gateway.Refuse(w, r, &openai.Error{
+		Status: status, Type: openai.InvalidRequest, Code: f.Kind, Message: f.Text + " " + f.Fix,
+	}, uuid.Must(uuid.NewV7()).String())
+}
+
 // getReady serves GET /readyz: whether requests should be sent here.
 func (a *App) getReady(c *echo.Context) error {
 	switch {

@@ -61,7 +61,7 @@ func (a *App) Run(ctx context.Context) error {
 
 	servers, failed := errgroup.WithContext(ctx)
 	front := http1.New(http1.Config{
-		Handler: people, Mine: gateway.Serves, Log: a.log, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		Handler: people, Mine: gateway.Serves, Refuse: refuseHead, Log: a.log, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 	})
 	servers.Go(func() error {
 		if err := front.Serve(ctx, a.listen.people); !errors.Is(err, http.ErrServerClosed) {

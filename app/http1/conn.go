@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -156,8 +157,12 @@ func (c *conn) await() (int, bool) {
 	c.asked = true
 	for {
 		if len(c.in) > 0 {
-			switch v, n := c.head.parse(c.in, cfg.Mine); v {
-			case ours:
+			v, n := c.head.parse(c.in, cfg.Mine)
+			if v == refused && cfg.Refuse == nil {
+				v = theirs
+			}
+			switch v {
+			case ours, refused:
 				c.setIdle(false)
 				return n, true
 			case theirs:
@@ -228,11 +233,17 @@ func (c *conn) answer() bool {
 	r.ContentLength, r.RemoteAddr, r.Body = max(0, c.head.length), c.remote, &c.body
 	c.body.begin(r.ContentLength)
 	c.res.begin()
-	if r.ContentLength == 0 {
+	switch {
+	case c.head.refusal != 0:
+		r.Body, c.body.left = http.NoBody, math.MaxInt64 // how much is still to come is not known
+		c.server.cfg.Refuse(&c.res, r, c.head.refusal)
+	case r.ContentLength == 0:
 		r.Body = http.NoBody
 		c.startWatch()
+		fallthrough
+	default:
+		c.server.cfg.Handler.ServeHTTP(&c.res, r)
 	}
-	c.server.cfg.Handler.ServeHTTP(&c.res, r)
 	last := c.isLast()
 	if c.body.left > 0 && !c.body.drain() {
 		last = true

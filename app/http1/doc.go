@@ -8,6 +8,9 @@
 // escapes or a query, one Host, fields of unambiguous syntax. Whatever is
 // anything else, a console page, an upgrade, chunks, Expect, a mistake or an attack,
 // goes to net/http with its connection, every byte of it unread, and stays there.
+// The exceptions are a head that is too long and an expectation that nobody knows:
+// net/http would refuse them without asking anybody how, so they are refused here,
+// as the handler's clients know it, if the request line shows that they are its.
 // So there is one reference for what HTTP means, and this package is a shortcut
 // to the same answer; a fuzz target holds the one against the other.
 //

@@ -78,6 +78,48 @@ func TestRest_refusalOfAGreatHeadArrives(t *testing.T) {
 	<-closed
 }
 
+// What would not get to the handler is refused in its words, and arrives while
+// the client still writes.
+func TestServe_refusesHeadsInTheHandlersWords(t *testing.T) {
+	t.Parallel()
+	refuse := func(c *http1.Config) {
+		c.Refuse = func(w http.ResponseWriter, r *http.Request, status int) {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, r.Method+" "+r.URL.Path+" is refused")
+		}
+	}
+	great := "X-Great: " + strings.Repeat("x", 16<<10)
+	for name, c := range map[string]struct {
+		request, more string
+		status        int
+		says          string
+	}{
+		"a great head":            {"GET /v1/models HTTP/1.1\r\nHost: us\r\n" + great, strings.Repeat("x", 64<<10), 431, "GET /v1/models is refused"},
+		"one with a body":         {"POST /v1/x HTTP/1.1\r\nHost: us\r\nContent-Length: 2\r\n" + great + "\r\n\r\n{}", "", 431, "POST /v1/x is refused"},
+		"an unknown expectation":  {post("/v1/x", "Expect: tea\r\n", "{}"), "", 417, "POST /v1/x is refused"},
+		"one whose body is great": {"POST /v1/x HTTP/1.1\r\nHost: us\r\nExpect: tea\r\nContent-Length: 600000\r\n\r\n", strings.Repeat("x", 600_000), 417, "POST /v1/x is refused"},
+		"after another":           {post("/v1/x", "", "{}") + post("/v1/y", "expect: tea\r\n", ""), "", 417, "POST /v1/y is refused"},
+		"not our path":            {"GET /page HTTP/1.1\r\nHost: us\r\nExpect: tea\r\n\r\n", "", 417, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, echo, refuse)
+			conn, r := b.dial(t)
+			go func() { _, _ = io.WriteString(conn, c.request+c.more) }()
+			if name == "after another" {
+				receive(t, r)
+			}
+			res, body := receive(t, r)
+			if res.status != c.status || body != c.says || !res.last {
+				t.Errorf("got %d %q, last: %v", res.status, body, res.last)
+			}
+			if _, err := r.ReadByte(); err != io.EOF {
+				t.Errorf("err = %v, want the end", err)
+			}
+		})
+	}
+}
+
 func TestServe_noticesThatTheClientLeft(t *testing.T) {
 	t.Parallel()
 	left := make(chan time.Time, 1)

@@ -16,6 +16,7 @@ type head struct {
 	header             http.Header
 	length             int64 // of the body
 	close              bool  // the connection ends with the answer
+	refusal            int   // the status, if it is refused
 
 	values [maxFields]string // what header's slices refer to
 }
@@ -27,6 +28,7 @@ const (
 	ours verdict = iota
 	theirs
 	incomplete
+	refused
 )
 
 // parse reads the head that b begins with, and returns its length. Whatever is
@@ -52,11 +54,16 @@ func (h *head) parse(b []byte, mine func(path string) bool) (verdict, int) {
 		if len(b) < maxHead {
 			return incomplete, 0
 		}
-		return theirs, 0
+		clear(h.header)
+		h.host, h.length, h.close, h.refusal = "", -1, true, http.StatusRequestHeaderFieldsTooLarge
+		return refused, len(b)
 	}
 	end += len(line) - 2
 	if !h.fields(string(b[len(line) : end+2])) {
 		return theirs, 0
+	}
+	if h.refusal != 0 {
+		return refused, end + 4
 	}
 	return ours, end + 4
 }
@@ -99,7 +106,7 @@ func (h *head) requestLine(line []byte) bool {
 // fields reads the header fields; text ends in the last one's CRLF.
 func (h *head) fields(text string) bool {
 	clear(h.header)
-	h.host, h.length, h.close = "", -1, false
+	h.host, h.length, h.close, h.refusal = "", -1, false, 0
 	for n := 0; len(text) > 0; n++ {
 		line, rest, ok := strings.Cut(text, "\r\n")
 		text = rest
@@ -149,7 +156,12 @@ func (h *head) field(name, value string, n int) bool {
 		default:
 			return false
 		}
-	case "Transfer-Encoding", "Expect", "Upgrade", "Trailer", "Http2-Settings":
+	case "Expect":
+		if strings.EqualFold(value, "100-continue") {
+			return false
+		}
+		h.close, h.refusal = true, http.StatusExpectationFailed
+	case "Transfer-Encoding", "Upgrade", "Trailer", "Http2-Settings":
 		return false
 	}
 	if before := h.header[name]; before != nil {

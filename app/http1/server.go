@@ -16,7 +16,11 @@ type Config struct {
 	Handler http.Handler
 	// Mine reports whether a path is the handler's.
 	Mine func(path string) bool
-	Log  *slog.Logger
+	// Refuse answers a request for a path of the handler's that does not get to
+	// it: 431 for a head that is too long, of which only method and path are known
+	// then, and 417 for an expectation that nobody knows. nil leaves them to net/http.
+	Refuse func(w http.ResponseWriter, r *http.Request, status int)
+	Log    *slog.Logger
 
 	HeaderTimeout time.Duration // for the head of a request, from its first byte; of the first one, from the beginning
 	IdleTimeout   time.Duration // between two requests
