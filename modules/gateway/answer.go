@@ -45,8 +45,8 @@ func (x *exchange) answer(res *upstream.Answer) *openai.Error {
 	h["Content-Type"] = jsonType
 	h["X-Request-Id"] = []string{x.name}
 	x.begun = true
-	_ = x.control.SetWriteDeadline(time.Now().Add(x.service.limits.write))
-	_, _ = x.w.Write(text) // a client that has left needs no answer
+	_ = x.control.SetWriteDeadline(x.started.Add(x.record.Duration + x.service.limits.write)) // the record is of this moment
+	_, _ = x.w.Write(text)                                                                    // a client that has left needs no answer
 	if w, ok := x.w.(finisher); ok {
 		w.Finish()
 	}

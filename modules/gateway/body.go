@@ -42,6 +42,7 @@ func (x *exchange) readBody() ([]byte, *openai.Error) {
 		switch {
 		case errors.Is(err, io.EOF):
 			_ = x.control.SetReadDeadline(time.Time{})
+			x.waited = time.Since(x.started)
 			return body, nil
 		case err != nil:
 			return nil, x.badRead(err)

@@ -27,7 +27,7 @@ type exchange struct {
 	name    string // id as text
 	started time.Time
 	asked   time.Time     // when the request was sent on, the last time, or could be after a wait
-	waited  time.Duration // for a place, for a model to wake, for a server that did not take the request
+	waited  time.Duration // for the client's body, a place, a model to wake, a server that did not take the request
 	heard   time.Time     // when the answer was whole, or a stream's first token came
 	words   *words        // nil: client and engine speak the same
 

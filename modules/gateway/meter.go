@@ -101,9 +101,10 @@ func (x *exchange) tally() {
 	}
 }
 
-// overhead returns what of the request's time was ours: all of an answer's but
-// the wait for its server, of a stream what came before its first token, and of
-// neither what the request waited before; -1 if the server never answered.
+// overhead returns what of the request's time was ours: from when its body is
+// there until it is sent on, without what it waited for, and of an answer that is
+// no stream from when that is there until the final record is written, which is
+// before the client is sent it. It is -1 if the server never answered.
 func (x *exchange) overhead() time.Duration {
 	switch r := &x.record; {
 	case x.heard.IsZero() || x.asked.IsZero():

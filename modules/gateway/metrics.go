@@ -77,7 +77,7 @@ func newMetrics(registerer prometheus.Registerer, s *Service) *metrics {
 		}),
 		overhead: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "inventiv_gateway_overhead_seconds",
-			Help:    "What of a request's time was neither the server's nor a wait for one: of an answer until its end, of a stream until its first token.",
+			Help:    "From a request's last byte until it is sent on, without waits for room or a model to wake, and of an answer that is no stream from its last byte until it is sent.",
 			Buckets: prometheus.ExponentialBuckets(20e-6, 2, 16),
 		}),
 		genAI:  newGenAI(),

@@ -104,6 +104,51 @@ func TestMetrics_overheadIsNoWait(t *testing.T) {
 	}
 }
 
+// A client that sends slowly and takes its answer slowly costs no work of ours.
+func TestMetrics_overheadIsNotTheClients(t *testing.T) {
+	t.Parallel()
+	const wait = 500 * time.Millisecond
+	great := strings.Repeat("x", 6<<20)
+	b := newBed(t, dbtest.New(t), engine(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), `"stream":true`) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			for range 12 {
+				_, _ = io.WriteString(w, strings.Replace(piece, `"x"`, `"`+great[:512<<10]+`"`, 1))
+			}
+			_, _ = io.WriteString(w, "data: [DONE]\n\n")
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, strings.Replace(wholeAnswer, `{"id"`, `{"x":"`+great+`","id"`, 1))
+	}))
+	for _, stream := range []string{"", `"stream":true,`} {
+		body, send := io.Pipe()
+		go func() {
+			half := len(chatBody(stream)) / 2
+			_, _ = io.WriteString(send, chatBody(stream)[:half])
+			<-time.After(wait)
+			_, _ = io.WriteString(send, chatBody(stream)[half:])
+			_ = send.Close()
+		}()
+		req := b.request(t, "/v1/chat/completions", "")
+		req.Body, req.ContentLength = body, -1
+		res := b.send(t, req)
+		<-time.After(wait)
+		if got := text(t, res); res.StatusCode != http.StatusOK || len(got) < len(great)/2 {
+			t.Fatalf("%d and %d bytes", res.StatusCode, len(got))
+		}
+	}
+	var h *dto.Histogram
+	eventually(t, 5*time.Second, "both are counted", func() bool {
+		h = figures(t, b)["inventiv_gateway_overhead_seconds"].GetHistogram()
+		return h.GetSampleCount() == 2
+	})
+	if h.GetSampleSum() > wait.Seconds()/2 {
+		t.Errorf("%v s are overhead", h.GetSampleSum())
+	}
+}
+
 func TestMetrics_sayWhatOperatorsLookFor(t *testing.T) {
 	t.Parallel()
 	const wait = 30 * time.Millisecond

@@ -58,7 +58,7 @@ func (s *Service) setQueues(t, old *table) {
 // and members without one, take turns.
 func (x *exchange) wait(way *route) (*route, *openai.Error) {
 	from := time.Now()
-	defer func() { x.waited = time.Since(from) }()
+	defer func() { x.waited += time.Since(from) }()
 	if way.wakes() {
 		return x.awaitWaking(way)
 	}
