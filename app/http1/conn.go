@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -155,8 +156,12 @@ func (c *conn) await() (int, bool) {
 		limit = time.Now().Add(cfg.HeaderTimeout)
 	}
 	c.asked = true
+	skipped := false
 	for {
-		if len(c.in) > 0 {
+		if rest, empty := bytes.CutPrefix(c.in, []byte("\r\n")); empty && !skipped {
+			c.in, skipped = rest, true // as RFC 9112 §2.2 wants it, before the line of the request
+		}
+		if len(c.in) > 0 && (skipped || string(c.in) != "\r") {
 			v, n := c.head.parse(c.in, cfg.Mine)
 			if v == refused && cfg.Refuse == nil {
 				v = theirs

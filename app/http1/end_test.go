@@ -78,6 +78,30 @@ func TestRest_refusalOfAGreatHeadArrives(t *testing.T) {
 	<-closed
 }
 
+// Some clients end their requests with a line of their own.
+func TestServe_ignoresAnEmptyLineBeforeARequest(t *testing.T) {
+	t.Parallel()
+	b := setup(t, echo)
+	c, r := b.dial(t)
+	for _, text := range []string{"\r\n" + post("/v1/x", "", "a"), post("/v1/x", "", "b") + "\r\n" + post("/v1/x", "", "c"), "\r", "\n" + post("/v1/x", "", "d")} {
+		_, _ = io.WriteString(c, text)
+		for range strings.Count(text, "POST") {
+			if res, body := receive(t, r); res.status != http.StatusOK {
+				t.Fatalf("%q: %d %s", text, res.status, body)
+			}
+		}
+	}
+	_, _ = io.WriteString(c, "\r\nGET /page HTTP/1.1\r\nHost: us\r\n\r\n") // by net/http
+	if res, body := receive(t, r); res.status != http.StatusOK || b.fromFront.Load() != 4 {
+		t.Errorf("%d %s, %d were served here", res.status, body, b.fromFront.Load())
+	}
+	c, r = b.dial(t)
+	_, _ = io.WriteString(c, "\r\n\r\n"+post("/v1/x", "", "a"))
+	if res, _ := receive(t, r); res.status != http.StatusBadRequest {
+		t.Errorf("two empty lines: %d", res.status)
+	}
+}
+
 // What would not get to the handler is refused in its words, and arrives while
 // the client still writes.
 func TestServe_refusesHeadsInTheHandlersWords(t *testing.T) {
