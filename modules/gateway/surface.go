@@ -82,8 +82,13 @@ var aside = map[string]string{ //nolint:gochecknoglobals,gosec // a table, witho
 	"/detokenize": "/v1/detokenize",
 }
 
-// Serves reports whether a path is the gateway's, whatever it means there.
+// Serves reports whether a path is the gateway's, whatever it means there. One
+// that begins with two slashes, as when a base URL ends in one, means nothing, but
+// its client should be told in words that it reads.
 func Serves(path string) bool {
+	for strings.HasPrefix(path, "//") {
+		path = path[1:]
+	}
 	return strings.HasPrefix(path, "/v1/") || path == "/v1" || aside[path] != ""
 }
 

@@ -87,7 +87,12 @@ func TestServe_theSamePathsAsVLLM(t *testing.T) {
 			t.Errorf("recorded is %s", r.Path)
 		}
 	}
-	for _, path := range []string{"/v2", "/v2/", "/v2/chat/completions", "/rerank/", "/scores", "/v10/rerank", "/", ""} {
+	for _, path := range []string{"/v1", "//v1/chat/completions", "///v1/", "//rerank"} {
+		if !Serves(path) {
+			t.Errorf("%q is not the gateway's", path)
+		}
+	}
+	for _, path := range []string{"//", "//v2", "/x//v1/", "/v2", "/v2/", "/v2/chat/completions", "/rerank/", "/scores", "/v10/rerank", "/", ""} {
 		if Serves(path) {
 			t.Errorf("%q is the gateway's", path)
 		}
