@@ -20,6 +20,7 @@ const firstRead = smallSpace - 1
 // takes count as held until release is called, which must be, also after an
 // error.
 func (x *exchange) readBody() ([]byte, *openai.Error) {
+	_ = x.control.SetReadDeadline(x.started.Add(x.service.limits.bodyTime)) // a test's recorder has none
 	if refused := checkType(x.r.Header); refused != nil {
 		return nil, refused
 	}
@@ -31,7 +32,6 @@ func (x *exchange) readBody() ([]byte, *openai.Error) {
 	if size < 0 {
 		size = firstRead
 	}
-	_ = x.control.SetReadDeadline(x.started.Add(x.service.limits.bodyTime)) // a test's recorder has none
 	if !x.hold(size) {
 		return nil, busy()
 	}

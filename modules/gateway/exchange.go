@@ -61,9 +61,6 @@ func (x *exchange) serve() *openai.Error {
 	way, to, refused := x.accept()
 	defer x.depart()
 	if refused != nil {
-		if refused.Code == codeClientGone {
-			return nil // nobody is there to be told
-		}
 		return refused
 	}
 	x.service.metrics.inFlight.Inc()
@@ -91,7 +88,7 @@ func (x *exchange) serve() *openai.Error {
 		x.service.log.ErrorContext(x.r.Context(), "final usage record not written", "request", x.id, "err", err)
 	}
 	if x.r.Context().Err() != nil {
-		return nil // nobody is there to be told
+		return left()
 	}
 	return refused
 }

@@ -26,6 +26,7 @@ type Caller struct {
 const (
 	modelsPath = "/v1/models"
 	retrySoon  = 5 * time.Second // for what is over in moments
+	lingerTime = time.Second     // for what is on its way of a body that nobody wants
 )
 
 // ServeHTTP answers requests below /v1/ that carry an API key.
@@ -35,20 +36,27 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path = cmp.Or(aside[r.URL.Path], r.URL.Path)
 	}
 	if refused := checkPath(r); refused != nil {
-		Refuse(w, r, refused, id.String())
+		turnAway(w, r, refused, id.String())
 		return
 	}
 	token, refused := credentials(r.Header)
 	if refused != nil {
-		Refuse(w, r, refused, id.String())
+		turnAway(w, r, refused, id.String())
 		return
 	}
 	caller, refused := s.callerOf(r.Context(), token, r.RemoteAddr)
 	if refused != nil {
-		Refuse(w, r, refused, id.String())
+		turnAway(w, r, refused, id.String())
 		return
 	}
 	s.serve(w, r, caller, id)
+}
+
+// turnAway refuses a request whose body was not looked at. Its client may have
+// one to send yet, and does not get to keep the connection for that.
+func turnAway(w http.ResponseWriter, r *http.Request, e *openai.Error, requestID string) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTime)) // a test's recorder has none
+	Refuse(w, r, e, requestID)
 }
 
 // callerOf returns whom a key acts for that is used from an address.
@@ -74,7 +82,7 @@ func (s *Service) callerOf(ctx context.Context, token, remote string) (Caller, *
 func (s *Service) ServeAs(w http.ResponseWriter, r *http.Request, c Caller) {
 	id := uuid.Must(uuid.NewV7())
 	if refused := checkPath(r); refused != nil {
-		Refuse(w, r, refused, id.String())
+		turnAway(w, r, refused, id.String())
 		return
 	}
 	s.serve(w, r, c, id)
@@ -83,7 +91,7 @@ func (s *Service) ServeAs(w http.ResponseWriter, r *http.Request, c Caller) {
 // serve answers a request whose path is good.
 func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uuid.UUID) {
 	if !s.Ready() {
-		Refuse(w, r, notReady(), id.String())
+		turnAway(w, r, notReady(), id.String())
 		return
 	}
 	at := surfaces[r.URL.Path]
@@ -100,7 +108,13 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uui
 	if at.idHeader != "" {
 		w.Header()[at.idHeader] = []string{x.name}
 	}
-	if refused := x.serve(); refused != nil {
+	switch refused := x.serve(); {
+	case refused == nil:
+	case refused.Code == codeClientGone:
+		if !x.headed {
+			Refuse(w, r, refused, x.name) // it may have closed its side alone
+		}
+	default:
 		s.metrics.refused(x.code(refused))
 		x.refuse(refused)
 	}

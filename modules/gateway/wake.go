@@ -171,9 +171,17 @@ func (s *Service) Stop() {
 	s.setQueues(t, t)
 }
 
+// left is for a client that has left, or at least has closed its side of the
+// connection: then it reads this.
 func left() *openai.Error {
-	return &openai.Error{Code: codeClientGone, Message: "The client has left."}
+	return &openai.Error{
+		Status: statusClientGone, Type: openai.InvalidRequest, Code: codeClientGone, Retry: true,
+		Message: "The connection was closed on your side before the answer was there, so the request was given up. Keep it open until then.",
+	}
 }
+
+// statusClientGone is nginx's: HTTP has none.
+const statusClientGone = 499
 
 func stopping() *openai.Error {
 	return &openai.Error{
