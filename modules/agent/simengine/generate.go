@@ -19,6 +19,9 @@ type usage struct {
 	CompletionTokens int `json:"completion_tokens"`
 }
 
+// asks is the field of a request that says what is wanted.
+var asks = map[kind]string{chat: "messages", completion: "prompt", embedding: "input", rerank: "query", score: "text_1"} //nolint:gochecknoglobals // a table
+
 // serve answers an inference request that has a slot.
 func (e *Engine) serve(w http.ResponseWriter, r *http.Request, k kind, q *request, fault wire.SimFault) {
 	asked, prompt := q.prompt(k)
@@ -32,12 +35,12 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, k kind, q *reques
 	case chat, completion, embedding, rerank, score:
 	}
 	if prompt == 0 {
-		refuse(w, http.StatusBadRequest, "BadRequestError", "messages", "There is nothing to answer.")
+		refuse(w, http.StatusBadRequest, "BadRequestError", asks[k], "There is nothing to answer.")
 		return
 	}
 	limit := e.spec.MaxModelLen - prompt
 	if limit <= 0 {
-		refuse(w, http.StatusBadRequest, "BadRequestError", "messages",
+		refuse(w, http.StatusBadRequest, "BadRequestError", asks[k],
 			fmt.Sprintf("This model's maximum context length is %d tokens; the request has %d.", e.spec.MaxModelLen, prompt))
 		return
 	}

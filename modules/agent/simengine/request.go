@@ -44,12 +44,17 @@ type message struct {
 	Content json.RawMessage `json:"content"`
 }
 
-// words returns the text of a JSON string, or those of a list of them and of
-// objects that have a text, as parts of messages and documents do.
+// words returns the text of a JSON string, or those of a list of them, of objects
+// that have a text, as parts of messages and documents do, and of lists of tokens;
+// a list of tokens alone is one text.
 func words(raw json.RawMessage) []string {
 	var one string
 	if json.Unmarshal(raw, &one) == nil {
 		return []string{one}
+	}
+	var ids []uint32
+	if json.Unmarshal(raw, &ids) == nil && len(ids) > 0 {
+		return []string{textOf(ids)}
 	}
 	var list []json.RawMessage
 	if json.Unmarshal(raw, &list) != nil {
@@ -58,12 +63,15 @@ func words(raw json.RawMessage) []string {
 	var many []string
 	for _, each := range list {
 		var text string
+		ids = nil
 		var part struct {
 			Text string `json:"text"`
 		}
 		switch {
 		case json.Unmarshal(each, &text) == nil:
 			many = append(many, text)
+		case json.Unmarshal(each, &ids) == nil:
+			many = append(many, textOf(ids))
 		case json.Unmarshal(each, &part) == nil:
 			many = append(many, part.Text)
 		}

@@ -151,6 +151,35 @@ func TestTokenize_isUndoneByDetokenize(t *testing.T) {
 	}
 }
 
+// Some clients count tokens themselves and send them instead of a text.
+func TestPrompts_mayBeTokens(t *testing.T) {
+	t.Parallel()
+	url := serve(t, wire.SimSpec{})
+	var ids struct{ Tokens []uint32 }
+	into(t, url+"/tokenize", `{"model":"inventiv/simulated-chat","prompt":"the moon"}`, &ids)
+	tokens, err := json.Marshal(ids.Tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said struct{ Choices []struct{ Text string } }
+	if into(t, url+"/v1/completions", `{"model":"inventiv/simulated-chat","prompt":`+string(tokens)+`}`, &said); !strings.Contains(said.Choices[0].Text, "“the moon”") {
+		t.Errorf("said %+v", said)
+	}
+	var text, list struct {
+		Data []struct{ Embedding []float64 }
+	}
+	into(t, url+"/v1/embeddings", `{"model":"inventiv/simulated-chat","input":["the moon"]}`, &text)
+	into(t, url+"/v1/embeddings", `{"model":"inventiv/simulated-chat","input":[`+string(tokens)+`,[15339,1917]]}`, &list)
+	if len(list.Data) != 2 || fmt.Sprint(list.Data[0]) != fmt.Sprint(text.Data[0]) {
+		t.Errorf("%d embeddings of two lists of tokens; the first is not its text's", len(list.Data))
+	}
+	for path, field := range map[string]string{"/v1/completions": "prompt", "/v1/embeddings": "input", "/v1/chat/completions": "messages"} {
+		if status, text := call(t, url+path, `{"model":"inventiv/simulated-chat","`+field+`":[]}`); status != http.StatusBadRequest || !strings.Contains(text, `"param":"`+field+`"`) {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+}
+
 func TestRerankAndScore_compareWords(t *testing.T) {
 	t.Parallel()
 	base := serve(t, wire.SimSpec{})

@@ -32,9 +32,14 @@ func (e *Engine) tokenize(w http.ResponseWriter, q *request, count int) {
 
 // detokenize answers with the text of tokens.
 func (e *Engine) detokenize(w http.ResponseWriter, q *request) {
+	answer(w, map[string]any{"prompt": textOf(q.Tokens)})
+}
+
+// textOf returns the text of tokens, be they another tokenizer's.
+func textOf(ids []uint32) string {
 	var text []byte
-	for _, id := range q.Tokens {
+	for _, id := range ids {
 		text = append(text, bytes.TrimRight(binary.LittleEndian.AppendUint32(nil, id), "\x00")...)
 	}
-	answer(w, map[string]any{"prompt": string(text)})
+	return strings.ToValidUTF8(string(text), "\uFFFD")
 }
