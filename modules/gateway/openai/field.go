@@ -1,6 +1,9 @@
 package openai
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // What a request may ask for. Beyond these a request is a mistake or an attack
 // on the engine, whatever the model.
@@ -26,6 +29,9 @@ func (p *parser) field(key []byte) *Error {
 	case "max_tokens", "max_completion_tokens":
 		from := p.i
 		n, err := p.whole(string(key), maxTokenLimit)
+		if err != nil && p.head.Kind == Completions && string(bytes.TrimSpace(p.b[from:p.i])) == "0" {
+			n, err = 1, nil // nothing is generated, only the prompt's own probabilities told; vLLM asks itself for a token then
+		}
 		if p.head.MaxTokens = max(p.head.MaxTokens, n); n == 0 && string(key) == "max_tokens" {
 			p.head.null = int32(from)
 		}

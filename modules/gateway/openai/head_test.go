@@ -222,6 +222,30 @@ func TestBody_changesNothingButWhatItMust(t *testing.T) {
 	}
 }
 
+// A completion of no tokens is how evaluations ask for the probabilities of a
+// prompt.
+func TestParseHead_aCompletionMayBeOfNoTokens(t *testing.T) {
+	t.Parallel()
+	for _, zero := range []string{"0", " 0 "} {
+		body := `{"model":"m","prompt":"once","echo":true,"logprobs":1,"max_tokens":` + zero + `}`
+		h := parse(t, openai.Completions, body)
+		if h.Most = 7; h.MaxTokens != 1 {
+			t.Errorf("%s: at most %d tokens", body, h.MaxTokens)
+		}
+		sent := h.Body([]byte(body), nil)
+		if got := string(bytes.Join(sent.Parts(), nil)); got != body {
+			t.Errorf("a limit on tokens makes it %s", got)
+		}
+	}
+	for kind, body := range map[openai.Kind]string{
+		openai.Chat: `{"model":"m",` + hello + `,"max_tokens":0}`, openai.Completions: `{"model":"m","prompt":"x","max_tokens":-0}`,
+	} {
+		if _, err := openai.ParseHead(kind, []byte(body)); err == nil || err.Param != "max_tokens" {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
 func FuzzParseHead(f *testing.F) {
 	for _, s := range []string{
 		`{"model":"m",` + hello + `}`,
