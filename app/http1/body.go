@@ -56,6 +56,11 @@ func (b *body) drain() bool {
 	if b.left > drainBytes {
 		return false
 	}
+	here := min(b.left, int64(len(b.c.in)))
+	b.c.in = b.c.in[here:]
+	if b.left -= here; b.left == 0 {
+		return true
+	}
 	b.limit = time.Now().Add(lingerTime)
 	_, err := io.Copy(io.Discard, b)
 	return err == nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // Error types as OpenAI's SDKs know them.
@@ -33,32 +34,36 @@ type Error struct {
 // Error returns the message with its code.
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// errorBody is the JSON around an Error. Absent param and code are null, as
-// OpenAI writes them.
-type errorBody struct {
-	Error struct {
-		Message string  `json:"message"`
-		Type    string  `json:"type"`
-		Param   *string `json:"param"`
-		Code    *string `json:"code"`
-	} `json:"error"`
+// JSON returns the error's body, {"error":{…}}, without a final line feed. Absent
+// param and code are null, as OpenAI writes them. It takes no reflection, since
+// whoever floods us with bad keys is sent it thousands of times a second.
+func (e *Error) JSON() []byte {
+	b := make([]byte, 0, len(e.Message)+len(e.Type)+len(e.Param)+len(e.Code)+80)
+	b = appendText(append(b, `{"error":{"message":`...), e.Message)
+	b = appendText(append(b, `,"type":`...), e.Type)
+	b = appendOrNull(append(b, `,"param":`...), e.Param)
+	b = appendOrNull(append(b, `,"code":`...), e.Code)
+	return append(b, "}}"...)
 }
 
-// JSON returns the error's body, {"error":{…}}, without a final line feed.
-func (e *Error) JSON() []byte {
-	var body errorBody
-	body.Error.Message, body.Error.Type = e.Message, e.Type
-	if e.Param != "" {
-		body.Error.Param = &e.Param
+func appendOrNull(b []byte, text string) []byte {
+	if text == "" {
+		return append(b, "null"...)
 	}
-	if e.Code != "" {
-		body.Error.Code = &e.Code
+	return appendText(b, text)
+}
+
+// appendText appends text as encoding/json writes it, and has it do so where more
+// than quotation marks are needed.
+func appendText(b []byte, text string) []byte {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c < ' ', c >= utf8.RuneSelf, c == '"', c == '\\', c == '<', c == '>', c == '&':
+			written, _ := json.Marshal(text) // strings always marshal
+			return append(b, written...)
+		}
 	}
-	text, err := json.Marshal(body)
-	if err != nil { // strings always marshal
-		panic(err)
-	}
-	return text
+	return append(append(append(b, '"'), text...), '"')
 }
 
 // Event returns the error as a server-sent event, for a stream that has begun.
@@ -67,16 +72,21 @@ func (e *Error) Event() []byte {
 	return append(event, "\n\n"...)
 }
 
+var ( // values of header fields, that nobody changes
+	jsonType    = []string{"application/json"}
+	shouldRetry = map[bool][]string{true: {"true"}, false: {"false"}}
+)
+
 // Write answers a request with the error. Besides the body it always sets
 // x-request-id and x-should-retry, which the SDKs obey before the status, and
 // Retry-After in whole seconds, rounded up, where the error has one.
 func (e *Error) Write(w http.ResponseWriter, requestID string) {
 	body := e.JSON()
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("X-Request-Id", requestID)
-	h.Set("X-Should-Retry", strconv.FormatBool(e.Retry))
+	h["Content-Type"] = jsonType
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h["X-Request-Id"] = []string{requestID}
+	h["X-Should-Retry"] = shouldRetry[e.Retry]
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}

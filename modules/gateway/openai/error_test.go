@@ -1,6 +1,7 @@
 package openai_test
 
 import (
+	"encoding/json"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -33,6 +34,29 @@ func TestWrite_alwaysSaysWhetherToRetry(t *testing.T) {
 	}
 	if got := string(e.Event()); got != "data: "+w.Body.String()+"\n\n" {
 		t.Errorf("Event = %q", got)
+	}
+}
+
+func TestJSON_isWhatEncodingJSONWrites(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "plain, with `ticks` and 'these'", "\"", `\`, "<a&b>", "é and \u2028", "\x7f", "\x00\n", "half a rune \xc3"} {
+		type detail struct {
+			Message string  `json:"message"`
+			Type    string  `json:"type"`
+			Param   *string `json:"param"`
+			Code    *string `json:"code"`
+		}
+		body := map[string]detail{"error": {Message: text, Type: text}}
+		if text != "" {
+			body["error"] = detail{text, text, &text, &text}
+		}
+		want, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (&openai.Error{Message: text, Type: text, Param: text, Code: text}).JSON(); string(got) != string(want) {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
 	}
 }
 
