@@ -4,13 +4,12 @@
 // Every process is started by this program on a loopback port of its own: the
 // mock upstreams, nginx as a plain proxy, and inventiv with keys, routing and
 // metering on. The targets are interleaved and the best of three passes of each
-// cell is kept, because absolute figures depend on what else the machine does.
+// figure counts, because absolute figures depend on what else the machine does.
 // A cell counts only if every answered request is a stored usage record five
 // seconds after it.
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +19,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -125,61 +123,69 @@ func run(ctx context.Context) error {
 	}
 	defer l.stop()
 
-	best := map[string]map[string]result{} // target, cell
-	for _, t := range l.targets {
-		best[t.name] = map[string]result{}
-	}
-	for pass := range *passes {
-		for _, c := range cells {
-			if !wanted.MatchString(c.name) || c.once && pass > 0 {
-				continue
-			}
-			for _, t := range l.targets {
-				if c.tunnel && !t.meter {
-					continue
-				}
-				r, err := l.measure(ctx, t, c)
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", t.name, c.name, err)
-				}
-				fmt.Printf("pass %d  %-42s %-9s %8.0f/s  p50 %7.2f  p99 %7.2f ms  %8.1f µs CPU, %.1f in the agent  %d MB peak\n",
-					pass+1, c.name, t.name, r.PerS, r.P50, r.P99, r.CPUPer, r.AgentPer, r.PeakMB)
-				old, seen := best[t.name][c.name]
-				if lowest := min(r.PeakMB, old.PeakMB); seen { // what an earlier pass has left behind is not the cell's
-					r.PeakMB, old.PeakMB = lowest, lowest
-					best[t.name][c.name] = old
-				}
-				if !seen || better(r, old) {
-					best[t.name][c.name] = r
-				}
-			}
+	var all []pass
+	for n := range *passes {
+		p, err := l.pass(ctx, n, wanted)
+		if err != nil {
+			return err
 		}
+		all = append(all, p)
 	}
 	if *only != "" {
 		return nil
-	}
-	flood, err := l.floods(ctx)
-	if err != nil {
-		return err
 	}
 	profile, err := l.profile(ctx)
 	if err != nil {
 		return err
 	}
-	return write(ctx, best, flood, profile)
+	return write(ctx, all, profile)
 }
 
-// better prefers a cell without loss, then the lower CPU cost, the firmest
-// figure on a shared machine, then the higher rate.
-func better(a, b result) bool {
-	if (a.Uncounted == 0) != (b.Uncounted == 0) {
-		return a.Uncounted == 0
+// pass is what one pass has measured, by target and cell.
+type pass map[string]map[string]result
+
+// pass measures every cell at every target, one target after the other, so that
+// the machine is in much the same state for all of a cell's.
+func (l *lab) pass(ctx context.Context, n int, wanted *regexp.Regexp) (pass, error) {
+	p := pass{}
+	for _, t := range l.targets {
+		p[t.name] = map[string]result{}
 	}
-	if a.CPUPer > 0 && b.CPUPer > 0 {
-		return a.CPUPer < b.CPUPer
+	for _, c := range cells {
+		if !wanted.MatchString(c.name) || c.once && n > 0 {
+			continue
+		}
+		for _, t := range l.targets {
+			if c.tunnel && !t.meter {
+				continue
+			}
+			r, err := l.measure(ctx, t, c)
+			if err != nil {
+				return nil, fmt.Errorf("%s, %s: %w", t.name, c.name, err)
+			}
+			fmt.Printf("pass %d  %-42s %-9s %8.0f/s  p50 %7.3f  p99 %7.2f ms  %8.1f µs CPU, %.1f in the agent  %d MB peak\n",
+				n+1, c.name, t.name, r.PerS, r.P50, r.P99, r.CPUPer, r.AgentPer, r.PeakMB)
+			p[t.name][c.name] = r
+		}
 	}
-	return a.PerS > b.PerS
+	if *only != "" {
+		return p, nil
+	}
+	flood, err := l.flood(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p[ours][calm], p[ours][flooded] = flood[0], flood[1]
+	fmt.Printf("pass %d  10,000 invalid keys/s: p99 %.2f ms, %.2f without\n", n+1, flood[1].P99, flood[0].P99)
+	return p, nil
 }
+
+// What is measured besides the cells, and at whom.
+const (
+	ours    = "inventiv"
+	calm    = "few requests"
+	flooded = "few requests in a flood of invalid keys"
+)
 
 func (l *lab) measure(ctx context.Context, t target, c cell) (result, error) {
 	model := "plain"
@@ -231,22 +237,6 @@ func (l *lab) load(ctx context.Context, t target, model string, args ...string) 
 		return result{}, fmt.Errorf("read loadgen's line: %w", err)
 	}
 	return r, nil
-}
-
-// floods measures the flood once a pass and returns the pair in the middle: with
-// few requests, the slowest percent of one pair is chance.
-func (l *lab) floods(ctx context.Context) ([2]result, error) {
-	var pairs [][2]result
-	for pass := range *passes {
-		r, err := l.flood(ctx)
-		if err != nil {
-			return r, err
-		}
-		fmt.Printf("pass %d  10,000 invalid keys/s: p99 %.2f ms, %.2f without\n", pass+1, r[1].P99, r[0].P99)
-		pairs = append(pairs, r)
-	}
-	slices.SortFunc(pairs, func(a, b [2]result) int { return cmp.Compare(a[1].P99/a[0].P99, b[1].P99/b[0].P99) })
-	return pairs[len(pairs)/2], nil
 }
 
 // flood measures how requests with a good key fare, alone and while ten thousand
