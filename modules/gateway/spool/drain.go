@@ -28,12 +28,12 @@ const readSize = 256 << 10 // bytes at once: some 400 requests, so little is rea
 // called by one goroutine. An empty batch means that there are none now.
 func (s *Spool) Next(limit int) (Batch, error) {
 	s.mu.Lock()
-	at, newest, size := s.reader, s.number, s.tail.size
+	at, newest, size := s.reader, s.number, s.sizeOf(s.reader.number)
 	s.mu.Unlock()
 	var b Batch
 	for len(b.Records) < limit {
 		last := at.number == newest
-		n, done, err := s.read(&b, &at, limit, last, size)
+		n, done, err := s.read(&b, &at, limit, size)
 		if err != nil {
 			return Batch{}, err
 		}
@@ -41,16 +41,16 @@ func (s *Spool) Next(limit int) (Batch, error) {
 			break
 		}
 		if done {
-			at = reader{number: s.after(at.number)}
+			at, size = s.after(at.number)
 		}
 	}
 	b.end = at
 	return b, nil
 }
 
-// read takes records from one segment, up to readSize bytes of it, and reports
-// how many bytes it used and whether the segment has no more.
-func (s *Spool) read(b *Batch, at *reader, limit int, last bool, size int64) (used int64, done bool, err error) {
+// read takes records from a segment of a size, up to readSize bytes of it, and
+// reports how many bytes it used and whether the segment has no more.
+func (s *Spool) read(b *Batch, at *reader, limit int, size int64) (used int64, done bool, err error) {
 	file, err := os.Open(segmentPath(s.dir, at.number))
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, true, nil
@@ -59,13 +59,6 @@ func (s *Spool) read(b *Batch, at *reader, limit int, last bool, size int64) (us
 		return 0, false, fmt.Errorf("read the spool: %w", err)
 	}
 	defer file.Close()
-	if !last {
-		info, err := file.Stat()
-		if err != nil {
-			return 0, false, fmt.Errorf("read the spool: %w", err)
-		}
-		size = info.Size()
-	}
 	if at.offset == 0 {
 		at.offset = int64(len(magic))
 	}
@@ -99,8 +92,8 @@ func (s *Spool) read(b *Batch, at *reader, limit int, last bool, size int64) (us
 	return int64(taken), at.offset >= size, nil
 }
 
-// after returns the number of the segment after number.
-func (s *Spool) after(number int64) int64 {
+// after returns the beginning and the size of the segment after number.
+func (s *Spool) after(number int64) (reader, int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.number
@@ -109,7 +102,7 @@ func (s *Spool) after(number int64) int64 {
 			next = n
 		}
 	}
-	return next
+	return reader{number: next}, s.sizeOf(next)
 }
 
 // Ack says that the batch is stored, w being the last record of all that were

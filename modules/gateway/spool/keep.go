@@ -149,16 +149,25 @@ func (s *Spool) Depth() Depth {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := Depth{Open: len(s.flights)}
-	for n, p := range s.parts {
-		size := p.size
-		if n == s.number {
-			size = s.tail.size
-		}
+	for n := range s.parts {
+		size := s.sizeOf(n)
 		kept := s.reader.keptOf(n, size)
 		d.Kept += kept
 		d.Waiting += size - kept
 	}
 	return d
+}
+
+// sizeOf returns what is written of a segment, which the file's size does not
+// tell: room may be set aside behind it. mu is held.
+func (s *Spool) sizeOf(number int64) int64 {
+	if number == s.number {
+		return s.tail.size
+	}
+	if p := s.parts[number]; p != nil {
+		return p.size
+	}
+	return 0
 }
 
 // keptOf returns how many bytes of a segment were delivered.

@@ -2,6 +2,7 @@ package spool_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -78,5 +79,37 @@ func TestOpen_cutsOffWhatAKillLeft(t *testing.T) {
 				t.Errorf("the quarantine: %v", err)
 			}
 		})
+	}
+}
+
+// TestF30_roomThatWasNotGivenBackIsNoDamage has an ended segment keep its full
+// size, as when it could not be cut or a kill came in between: neither the
+// running spool nor the next start takes the zeros for records.
+func TestF30_roomThatWasNotGivenBackIsNoDamage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	want := filled(t, s)
+	stretch := func() {
+		t.Helper()
+		if err := os.Truncate(filepath.Join(dir, "000000000001.seg"), 17<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole := s.Depth().Waiting
+	stretch()
+	if diff := cmp.Diff(want, drain(t, s)); diff != "" || s.BadBytes() != 0 {
+		t.Errorf("%d bad bytes, delivered (-want +got)\n%s", s.BadBytes(), diff)
+	}
+	if err := errors.Join(s.Again(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	stretch()
+	s = open(t, dir)
+	if r := s.Recovered; r.BadBytes != 0 || r.TornBytes != 0 || r.Finals != len(want) || s.Depth().Waiting < whole || s.Depth().Waiting > whole+8 {
+		t.Errorf("recovered %+v, %+v; want %d bytes and the next one's magic", r, s.Depth(), whole)
+	}
+	if diff := cmp.Diff(want, drain(t, s)); diff != "" || s.BadBytes() != 0 {
+		t.Errorf("%d bad bytes, delivered after the restart (-want +got)\n%s", s.BadBytes(), diff)
 	}
 }

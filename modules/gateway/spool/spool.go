@@ -106,7 +106,7 @@ func (s *Spool) rotate() error {
 		return errors.Join(err, next.drop())
 	}
 	if s.tail != nil {
-		_ = s.tail.end() // it is synced, and a start gives back what is left of it
+		_ = s.tail.end() // what it does not give back, a start does
 		s.parts[s.number].size = s.tail.size
 	}
 	s.number++
@@ -253,7 +253,7 @@ func (s *Spool) Close() error {
 	s.synced.Wait()
 	// A process that is being made may hold a copy of the lock's file for a moment.
 	unlock := unix.Flock(int(s.lock.Fd()), unix.LOCK_UN)
-	if err := errors.Join(s.tail.end(), s.noted.Close(), unlock, s.lock.Close()); err != nil {
+	if err := errors.Join(s.tail.file.Sync(), s.tail.end(), s.noted.Close(), unlock, s.lock.Close()); err != nil {
 		return fmt.Errorf("close the spool: %w", err)
 	}
 	return nil

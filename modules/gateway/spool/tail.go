@@ -108,9 +108,10 @@ func (t *tail) unmap() error {
 	return nil
 }
 
-// end gives back the room that was not needed, and closes the segment.
+// end gives back the room that was not needed, and closes the segment. Whoever
+// wants it on the disk has synced it.
 func (t *tail) end() error {
-	if err := errors.Join(t.unmap(), t.file.Truncate(t.size), t.file.Sync(), t.file.Close()); err != nil {
+	if err := errors.Join(t.unmap(), t.file.Truncate(t.size), t.file.Close()); err != nil {
 		return fmt.Errorf("end a spool segment: %w", err)
 	}
 	return nil
