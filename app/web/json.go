@@ -44,11 +44,15 @@ func ReadJSON(c *echo.Context, v any) error {
 	return refuseMissing(body, v)
 }
 
+// mostTried is more fields than any request has: a body of two MiB may have a hundred
+// thousand.
+const mostTried = 100
+
 // refusedField names the field of body that its type in v does not take. Of types
 // that read themselves, such as moments and amounts, encoding/json does not tell.
 func refusedField(body []byte, v any) string {
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(body, &fields) != nil {
+	if json.Unmarshal(body, &fields) != nil || len(fields) > mostTried {
 		return ""
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
