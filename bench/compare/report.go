@@ -157,14 +157,14 @@ func best(all []pass) pass {
 				kept[target] = map[string]result{}
 			}
 			for cell, r := range cells {
-				old, seen := kept[target][cell]
-				if !seen || better(r, old) {
-					old, r = r, old
+				if old, seen := kept[target][cell]; seen {
+					lowest := min(old.PeakMB, r.PeakMB)
+					if better(old, r) {
+						r = old
+					}
+					r.PeakMB = lowest
 				}
-				if seen {
-					old.PeakMB = min(old.PeakMB, r.PeakMB)
-				}
-				kept[target][cell] = old
+				kept[target][cell] = r
 			}
 		}
 	}
