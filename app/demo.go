@@ -198,7 +198,7 @@ func (a *App) demoKeys(ctx context.Context, actor auth.Actor, d *demo) error {
 		case fault.Is(err, fault.Unavailable): // it may be good
 			return err //nolint:wrapcheck // wrapped by the caller
 		}
-		_, text, err := a.auth.CreateKey(ctx, actor, k.name, k.scope, time.Time{})
+		_, text, err := a.auth.CreateKey(ctx, actor, k.name, k.scope, time.Time{}, nil)
 		if err != nil {
 			return err //nolint:wrapcheck // wrapped by the caller
 		}

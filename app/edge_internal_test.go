@@ -288,7 +288,7 @@ func TestEdge_B01_B05_keys(t *testing.T) {
 	user, err := e.auth.Authenticate(ctx, session)
 	ok(err)
 	key := func(by auth.Actor, scope auth.Scopes) (auth.Key, string) {
-		k, text, err := e.auth.CreateKey(ctx, by, "test", scope, time.Time{})
+		k, text, err := e.auth.CreateKey(ctx, by, "test", scope, time.Time{}, nil)
 		ok(err)
 		return k, text
 	}

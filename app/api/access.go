@@ -109,7 +109,7 @@ func (a *API) postKey(c ctx, actor auth.Actor, in newKey) (CreatedKey, error) {
 	if err != nil {
 		return CreatedKey{}, err
 	}
-	k, text, err := a.Auth.CreateKey(c, actor, in.Name, scopes, in.ExpiresAt, networks...)
+	k, text, err := a.Auth.CreateKey(c, actor, in.Name, scopes, in.ExpiresAt, networks)
 	return CreatedKey{toKey(k), text}, err
 }
 

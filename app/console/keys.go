@@ -60,7 +60,7 @@ func (p *Console) postKey(c *echo.Context) error {
 	var key auth.Key
 	var text string
 	if err == nil {
-		key, text, err = p.Auth.CreateKey(ctx, a, page.Form.Name, scopes, expiry(page.Form.Expires, time.Now()))
+		key, text, err = p.Auth.CreateKey(ctx, a, page.Form.Name, scopes, expiry(page.Form.Expires, time.Now()), nil)
 	}
 	if err != nil {
 		why, status, ok := refused(c, err)

@@ -27,7 +27,7 @@ VALUES ($1, now() - $2::interval, $3, $4, $5, $6, $7, '/v1/chat/completions', 'e
 func TestRequests_filtersComeFromTheAddress(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	key, _, err := w.Auth.CreateKey(t.Context(), w.Owner, "billing-bot", auth.ScopeInference, time.Time{})
+	key, _, err := w.Auth.CreateKey(t.Context(), w.Owner, "billing-bot", auth.ScopeInference, time.Time{}, nil)
 	ok(t, err)
 	whole := w.asked(w.Owner, key.ID, "big/model", "fast", "completed", "", time.Minute)
 	cut := w.asked(w.Owner, uuid.New(), "small", "", "interrupted", "client_gone", 2*time.Minute)

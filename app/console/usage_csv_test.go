@@ -15,7 +15,7 @@ import (
 // use makes a key of the actor's and a record of its use.
 func (w *world) use(by auth.Actor, keyName string) {
 	w.t.Helper()
-	key, _, err := w.Auth.CreateKey(w.t.Context(), by, keyName, auth.ScopeInference, time.Time{})
+	key, _, err := w.Auth.CreateKey(w.t.Context(), by, keyName, auth.ScopeInference, time.Time{}, nil)
 	ok(w.t, err)
 	_, err = w.Pool.Exec(w.t.Context(), `
 		INSERT INTO gateway.usage_records (request_id, started_at, organisation_id, key_id, user_id, model, path, upstream, upstream_id,

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,9 +52,7 @@ func (k Key) State(now time.Time) string {
 // A key gives away no more than its maker has: it fails with fault.Denied for a
 // scope that the actor could not use itself, and when a key makes one that
 // would outlive it or be used from elsewhere.
-func (s *Service) CreateKey(
-	ctx context.Context, actor Actor, name string, scopes Scopes, expires time.Time, networks ...netip.Prefix,
-) (Key, string, error) {
+func (s *Service) CreateKey(ctx context.Context, actor Actor, name string, scopes Scopes, expires time.Time, networks Networks) (Key, string, error) {
 	if err := Need(actor, KeysOwn); err != nil {
 		return Key{}, "", err
 	}
@@ -101,7 +98,7 @@ func (s *Service) CreateKey(
 		made, err := q.InsertKey(ctx, authdb.InsertKeyParams{
 			ID: k.ID, PublicID: public, OrganisationID: actor.Organisation, UserID: orNull(actor.UserID), Name: name,
 			Scopes: scopes.Names(), SecretMac: secretMAC(pepperOf(s.ring), secret), PepperKey: ids[len(ids)-1],
-			ExpiresAt: orNull(expires), Change: change, Networks: Networks(networks).Texts(), Parent: orNull(actor.KeyID),
+			ExpiresAt: orNull(expires), Change: change, Networks: networks.Texts(), Parent: orNull(actor.KeyID),
 		})
 		if err != nil {
 			return fmt.Errorf("insert: %w", err)

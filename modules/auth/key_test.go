@@ -46,13 +46,13 @@ func TestCreateKey_B41_namesAreWhatTheyLookLike(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, name := range []string{"", "  ", strings.Repeat("é", 101), "a\u202egnp.exe", "a\u2066b", "a\u200bb", "a\u2028b", "a\x00b", "a\x85b", "a\xffb", "\ufeffa"} {
-		_, _, err := b.CreateKey(t.Context(), b.owner, name, auth.ScopeInference, time.Time{})
+		_, _, err := b.CreateKey(t.Context(), b.owner, name, auth.ScopeInference, time.Time{}, nil)
 		is(t, err, fault.Invalid, "")
 	}
 	for name, want := range map[string]string{
 		" demo ": "demo", "cafe\u0301": "café", "<script>": "<script>", "админ": "админ", "👩\u200d🔬 lab": "👩\u200d🔬 lab", "admin": "admin",
 	} {
-		k, _, err := b.CreateKey(t.Context(), b.owner, name, auth.ScopeInference, time.Time{})
+		k, _, err := b.CreateKey(t.Context(), b.owner, name, auth.ScopeInference, time.Time{}, nil)
 		ok(t, err)
 		if k.Name != want {
 			t.Errorf("%q became %q, want %q", name, k.Name, want)
@@ -66,7 +66,7 @@ func TestCreateKey_refusals(t *testing.T) {
 	ctx := t.Context()
 	auditor := b.join("auditor@example.test", auth.Auditor)
 	create := func(by auth.Actor, name string, scopes auth.Scopes, expires time.Time) error {
-		_, _, err := b.CreateKey(ctx, by, name, scopes, expires)
+		_, _, err := b.CreateKey(ctx, by, name, scopes, expires, nil)
 		return err
 	}
 	is(t, create(b.owner, " ", auth.ScopeInference, time.Time{}), fault.Invalid, "")
@@ -79,7 +79,7 @@ func TestCreateKey_refusals(t *testing.T) {
 	ok(t, create(b.owner, strings.Repeat("é", 100), auth.ScopeInference, time.Time{}))
 
 	// CVE-2026-47101: a key makes no key that is more than itself.
-	_, text, err := b.CreateKey(ctx, b.owner, "parent", auth.ScopeAdmin, time.Now().Add(time.Hour))
+	_, text, err := b.CreateKey(ctx, b.owner, "parent", auth.ScopeAdmin, time.Now().Add(time.Hour), nil)
 	ok(t, err)
 	parent, err := b.AuthenticateKey(ctx, text, "192.0.2.1:4711", auth.ScopeAdmin)
 	ok(t, err)

@@ -187,7 +187,7 @@ func TestAudit_isWrittenWithTheChange(t *testing.T) {
 		got.RequestID != want.RequestID || string(got.Detail) != `{"to": "auditor", "from": "user"}` {
 		t.Errorf("entry = %+v, want %+v", got, want)
 	}
-	key, _, err := b.CreateKey(ctx, b.owner, "ci", auth.ScopeInference, time.Time{})
+	key, _, err := b.CreateKey(ctx, b.owner, "ci", auth.ScopeInference, time.Time{}, nil)
 	ok(t, err)
 	for want, actor := range map[string]auth.Actor{
 		"ci": {Organisation: by.Organisation, KeyID: key.ID, UserID: by.UserID}, adminEmail: {Organisation: by.Organisation, UserID: by.UserID},

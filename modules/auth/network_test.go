@@ -120,7 +120,7 @@ func TestSetKeyNetworks_refusals(t *testing.T) {
 	is(t, b.SetKeyNetworks(ctx, actor, k.ID, nil), fault.Denied, "networks_beyond_parent")
 	is(t, b.SetKeyNetworks(ctx, actor, k.ID, networks(t, "10.0.0.0/7")), fault.Denied, "networks_beyond_parent")
 	is(t, b.SetKeyNetworks(ctx, actor, k.ID, networks(t, "10.1.0.0/16", "192.0.2.1")), fault.Denied, "networks_beyond_parent")
-	child, _, err := b.CreateKey(ctx, actor, "child", auth.ScopeAdmin, time.Time{})
+	child, _, err := b.CreateKey(ctx, actor, "child", auth.ScopeAdmin, time.Time{}, nil)
 	ok(t, err)
 	list, err := b.ListKeys(ctx, b.owner)
 	ok(t, err)

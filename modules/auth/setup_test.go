@@ -98,7 +98,7 @@ func (b *bundle) organisation(name, email string) auth.Actor {
 
 func (b *bundle) key(by auth.Actor, scopes auth.Scopes) (auth.Key, string) {
 	b.t.Helper()
-	k, text, err := b.CreateKey(b.t.Context(), by, "test", scopes, time.Time{})
+	k, text, err := b.CreateKey(b.t.Context(), by, "test", scopes, time.Time{}, nil)
 	ok(b.t, err)
 	return k, text
 }
