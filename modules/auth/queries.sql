@@ -309,15 +309,17 @@ VALUES (sqlc.narg('organisation_id'), @actor, coalesce(nullif(@actor_name::text,
 -- name: AuditPage :many
 -- AuditPage returns an organisation's audit, newest first, before an entry (0: from
 -- the newest). An object that is told by its id is named as the line itself names
--- it, or as it is called now; a session is its actor's own.
+-- it, or as it is called now; a session is its actor's own. People in the lines of
+-- an organisation are or were its members, and keep their address.
 SELECT id, actor, actor_name, action, object, detail, ip, request_id, at,
        coalesce(detail ->> 'name', detail ->> 'email', CASE kind
          WHEN 'session' THEN actor_name
          WHEN 'model' THEN detail ->> 'model'
          WHEN 'price' THEN detail ->> 'model'
          WHEN 'key' THEN (SELECT k.name FROM auth.api_keys k WHERE k.id = page.ref AND k.organisation_id = @organisation_id::uuid)
-         WHEN 'organisation' THEN (SELECT o.name FROM auth.organisations o WHERE o.id = page.ref)
-         ELSE (SELECT u.email FROM auth.users u WHERE u.id = page.ref)
+         WHEN 'organisation' THEN (SELECT o.name FROM auth.organisations o WHERE o.id = page.ref AND o.id = @organisation_id::uuid)
+         WHEN 'member' THEN (SELECT u.email FROM auth.users u WHERE u.id = page.ref)
+         WHEN 'user' THEN (SELECT u.email FROM auth.users u WHERE u.id = page.ref)
        END, '')::text AS object_name
   FROM (SELECT a.*, split_part(a.action, '.', 1) AS kind,
                CASE WHEN a.object ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN a.object::uuid END AS ref

@@ -35,8 +35,9 @@ SELECT id, actor, actor_name, action, object, detail, ip, request_id, at,
          WHEN 'model' THEN detail ->> 'model'
          WHEN 'price' THEN detail ->> 'model'
          WHEN 'key' THEN (SELECT k.name FROM auth.api_keys k WHERE k.id = page.ref AND k.organisation_id = $1::uuid)
-         WHEN 'organisation' THEN (SELECT o.name FROM auth.organisations o WHERE o.id = page.ref)
-         ELSE (SELECT u.email FROM auth.users u WHERE u.id = page.ref)
+         WHEN 'organisation' THEN (SELECT o.name FROM auth.organisations o WHERE o.id = page.ref AND o.id = $1::uuid)
+         WHEN 'member' THEN (SELECT u.email FROM auth.users u WHERE u.id = page.ref)
+         WHEN 'user' THEN (SELECT u.email FROM auth.users u WHERE u.id = page.ref)
        END, '')::text AS object_name
   FROM (SELECT a.id, a.organisation_id, a.actor, a.actor_name, a.action, a.object, a.detail, a.ip, a.request_id, a.at, split_part(a.action, '.', 1) AS kind,
                CASE WHEN a.object ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN a.object::uuid END AS ref
@@ -67,7 +68,8 @@ type AuditPageRow struct {
 
 // AuditPage returns an organisation's audit, newest first, before an entry (0: from
 // the newest). An object that is told by its id is named as the line itself names
-// it, or as it is called now; a session is its actor's own.
+// it, or as it is called now; a session is its actor's own. People in the lines of
+// an organisation are or were its members, and keep their address.
 func (q *Queries) AuditPage(ctx context.Context, arg AuditPageParams) ([]AuditPageRow, error) {
 	rows, err := q.db.Query(ctx, auditPage, arg.OrganisationID, arg.Before, arg.PageSize)
 	if err != nil {
