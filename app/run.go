@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/inventiv-it-for-ai/inventiv/app/http1"
+	"github.com/inventiv-it-for-ai/inventiv/app/socket"
 	"github.com/inventiv-it-for-ai/inventiv/app/web"
 	"github.com/inventiv-it-for-ai/inventiv/modules/gateway"
 )
@@ -131,7 +132,7 @@ func (a *App) serveAgents(g *errgroup.Group) *http.Server {
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ErrorLog: quiet(a.log),
 	}
 	g.Go(func() error {
-		if err := s.ServeTLS(a.listen.agents, "", ""); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.ServeTLS(socket.Listener{Listener: a.listen.agents}, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve agents: %w", err)
 		}
 		return nil

@@ -19,8 +19,9 @@ var may = map[string][]string{
 	"app/money":    {},
 	"app/keyring":  {"app/fault"},
 	"app/config":   {"app/fault"},
-	"app/http1":    {},
-	"app/upstream": {},
+	"app/socket":   {},
+	"app/http1":    {"app/socket"},
+	"app/upstream": {"app/socket"},
 	"views":        {"app/money"},
 	"migrations":   {},
 
@@ -60,7 +61,7 @@ var may = map[string][]string{
 	"modules/gateway/responses": {"modules/gateway/chat", "modules/gateway/openai"},
 
 	// The node's side: no database, no web framework.
-	"modules/agent":      {"app/fault", "app/http1", "app/upstream"},
+	"modules/agent":      {"app/fault", "app/http1", "app/socket", "app/upstream"},
 	"modules/agent/wire": {},
 
 	// Measuring programs are clients of what they measure.

@@ -12,8 +12,9 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/socket"
 )
 
 const (
@@ -32,7 +33,7 @@ const (
 type conn struct {
 	server *Server
 	nc     net.Conn
-	raw    syscall.RawConn // nil if it has none
+	tcp    *socket.Conn // the same; nil if it is none
 	remote string
 
 	ctx  context.Context //nolint:containedctx // that of every request of the connection
@@ -59,10 +60,7 @@ type conn struct {
 
 	watch    *time.Timer
 	watching bool
-	stopped  bool // guarded by mu
-	peek     func(fd uintptr) bool
-	peeked   int
-	peekErr  error
+	stopped  bool          // guarded by mu
 	seen     chan struct{} // what the watch sends when it ends
 }
 
@@ -79,11 +77,7 @@ func newConn(ctx context.Context, s *Server, nc net.Conn) *conn {
 	if l, ok := nc.(leaver); ok {
 		l.OnLeave(c.gone)
 	}
-	if sc, ok := nc.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw, c.peek = raw, c.look
-		}
-	}
+	c.tcp, _ = nc.(*socket.Conn)
 	return c
 }
 
@@ -280,7 +274,7 @@ func (c *conn) end() {
 // startWatch looks after the client once the answer takes longer: the request
 // was read, so that the next thing to come is the client's leaving.
 func (c *conn) startWatch() {
-	if c.raw == nil || c.watching {
+	if c.tcp == nil || c.watching {
 		return
 	}
 	c.watching, c.stopped = true, false
@@ -306,17 +300,9 @@ func (c *conn) watchClient() {
 	_ = c.nc.SetReadDeadline(time.Time{})
 	c.mu.Unlock()
 	c.in, c.buf, c.until = nil, nil, time.Time{} // nobody reads before stopWatch has returned
-	if c.raw.Read(c.peek) == nil && (c.peekErr != nil || c.peeked == 0) {
+	if err := c.tcp.Await(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.gone()
 	}
-}
-
-// look peeks at what the client sent and reports whether there is anything, be
-// it the end.
-func (c *conn) look(fd uintptr) bool {
-	var one [1]byte
-	c.peeked, _, c.peekErr = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	return !errors.Is(c.peekErr, syscall.EAGAIN)
 }
 
 // stopWatch returns when nobody watches.

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/socket"
 )
 
 // Config is what a Server needs.
@@ -60,6 +62,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		_ = ln.Close()
 		return http.ErrServerClosed
 	}
+	ln = socket.Listener{Listener: ln}
 	for pause := time.Duration(0); ; {
 		nc, err := ln.Accept()
 		if err != nil {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
-	"syscall"
 	"time"
+
+	"github.com/inventiv-it-for-ai/inventiv/app/socket"
 )
 
 const handshakeTime = 5 * time.Second
@@ -27,15 +27,11 @@ func TCP(dialer *net.Dialer, address string, config *tls.Config) func(context.Co
 		if !ok {
 			return nil, errors.Join(errors.New("not a TCP connection"), nc.Close())
 		}
-		plain := &tcpConn{TCPConn: tcp}
-		if plain.raw, err = tcp.SyscallConn(); err != nil {
-			return nil, errors.Join(err, nc.Close())
-		}
-		plain.peek = plain.look
+		quick := socket.New(tcp)
 		if config == nil {
-			return plain, nil
+			return &tcpConn{quick}, nil
 		}
-		secure := &tlsConn{Conn: tls.Client(tcp, config), tcp: plain}
+		secure := &tlsConn{Conn: tls.Client(quick, config), tcp: quick}
 		ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 		defer cancel()
 		if err := secure.HandshakeContext(ctx); err != nil {
@@ -45,49 +41,22 @@ func TCP(dialer *net.Dialer, address string, config *tls.Config) func(context.Co
 	}
 }
 
-// tcpConn knows what came while nobody read.
-type tcpConn struct {
-	*net.TCPConn
-
-	raw  syscall.RawConn
-	peek func(fd uintptr) // look, made once
-	n    int
-	err  error
-}
+// tcpConn is a connection without TLS.
+type tcpConn struct{ *socket.Conn }
 
 // Usable implements Conn: nothing has come, not even the end.
-func (c *tcpConn) Usable() bool {
-	err := c.pending()
-	return errors.Is(err, syscall.EAGAIN)
-}
-
-// pending returns EAGAIN when nothing waits to be read, nil when bytes do, and
-// io.EOF or another error when the connection is at its end.
-func (c *tcpConn) pending() error {
-	if err := c.raw.Control(c.peek); err != nil {
-		return err //nolint:wrapcheck // only its being there counts
-	}
-	if c.err == nil && c.n == 0 {
-		return io.EOF
-	}
-	return c.err
-}
-
-func (c *tcpConn) look(fd uintptr) {
-	var one [1]byte
-	c.n, _, c.err = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-}
+func (c *tcpConn) Usable() bool { return errors.Is(c.Peek(), socket.ErrQuiet) }
 
 // tlsConn is a connection with TLS.
 type tlsConn struct {
 	*tls.Conn
 
-	tcp *tcpConn
+	tcp *socket.Conn
 }
 
 // Usable implements Conn. Bytes that wait may be a ticket for a later session;
 // if they are the end, the request finds out.
 func (c *tlsConn) Usable() bool {
-	err := c.tcp.pending()
-	return err == nil || errors.Is(err, syscall.EAGAIN)
+	err := c.tcp.Peek()
+	return err == nil || errors.Is(err, socket.ErrQuiet)
 }

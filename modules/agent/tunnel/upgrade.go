@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/inventiv-it-for-ai/inventiv/app/socket"
 	"github.com/inventiv-it-for-ai/inventiv/modules/agent/wire"
 )
 
@@ -64,8 +65,7 @@ func welcome(conn net.Conn, rw *bufio.ReadWriter) error {
 func Dial(ctx context.Context, address string, conf *tls.Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	d := tls.Dialer{NetDialer: &net.Dialer{KeepAlive: 15 * time.Second}, Config: conf}
-	conn, err := d.DialContext(ctx, "tcp", address)
+	conn, err := dialTLS(ctx, address, conf)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}
@@ -80,6 +80,19 @@ func Dial(ctx context.Context, address string, conf *tls.Config) (net.Conn, erro
 		return nil, fmt.Errorf("ask %s for a tunnel: %w", address, err)
 	}
 	return &answered{conn, r}, nil
+}
+
+func dialTLS(ctx context.Context, address string, conf *tls.Config) (*tls.Conn, error) {
+	d := net.Dialer{KeepAlive: 15 * time.Second}
+	nc, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(socket.Of(nc), conf)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, nc.Close())
+	}
+	return conn, nil
 }
 
 // answered is a connection after the 101: what came with it is read first.
