@@ -38,6 +38,11 @@ const (
 	maxHead   = 64 << 10
 )
 
+// asker is a connection that can send a request and wait for its answer at once.
+type asker interface {
+	Ask(request, answer []byte) (sent, n int, err error)
+}
+
 // buffers keeps memory for heads that are written and read.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, firstHead); return &b }}
 
@@ -45,17 +50,24 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, firstHead); retur
 type conn struct {
 	server *Server
 	nc     Conn
+	asker  asker     // the same, if it is one
 	served bool      // it has carried a whole exchange
 	last   time.Time // when something last came, or was last sent
 
 	patience time.Duration // with a silent server
 	until    time.Time     // the read deadline that is set
 	gone     atomic.Bool   // the exchange is to end at once
+	unsent   []byte        // a request that is sent when its answer is waited for
+	cut      bool          // a request was not sent whole
 
 	answer Answer
 }
 
-func newConn(s *Server, nc Conn) *conn { return &conn{server: s, nc: nc} }
+func newConn(s *Server, nc Conn) *conn {
+	c := &conn{server: s, nc: nc}
+	c.asker, _ = nc.(asker)
+	return c
+}
 
 // Close closes the connection.
 func (c *conn) Close() error { return c.nc.Close() } //nolint:wrapcheck // nobody looks at it
@@ -65,12 +77,18 @@ func (c *conn) Close() error { return c.nc.Close() } //nolint:wrapcheck // nobod
 func (c *conn) exchange(ctx context.Context, r *Request) (*Answer, error) {
 	stop := context.AfterFunc(ctx, c.abort)
 	c.last, c.patience = time.Now(), r.Patience
-	sent := c.send(r)
+	kept, _ := buffers.Get().(*[]byte) // the pool holds nothing else
+	*kept = r.head((*kept)[:0])
+	sent := c.send(r, kept)
+	if len(*kept) > firstHead {
+		keep(kept)
+		kept, _ = buffers.Get().(*[]byte)
+	}
 	// A server may answer, and close, before it has read a long request.
-	some, err := c.readHead()
+	some, err := c.readHead(kept)
 	if err == nil {
 		c.answer.stop = stop
-		c.answer.whole = c.answer.whole && sent == nil
+		c.answer.whole = c.answer.whole && sent == nil && !c.cut
 		return &c.answer, nil
 	}
 	stop()
@@ -94,14 +112,8 @@ func (c *conn) abort() {
 	_ = c.nc.SetDeadline(time.Unix(1, 0))
 }
 
-// send writes the request, in one write if it is small.
-func (c *conn) send(r *Request) error {
-	size := 0
-	for _, part := range r.Body {
-		size += len(part)
-	}
-	kept, _ := buffers.Get().(*[]byte) // the pool holds nothing else
-	b := (*kept)[:0]
+// head appends all of a request that comes before its body.
+func (r *Request) head(b []byte) []byte {
 	b = append(b, r.Head...)
 	for _, f := range r.Fields {
 		b = append(b, f.Name...)
@@ -110,17 +122,31 @@ func (c *conn) send(r *Request) error {
 		b = append(b, "\r\n"...)
 	}
 	b = append(b, "Content-Length: "...)
-	b = strconv.AppendInt(b, int64(size), 10)
-	b = append(b, "\r\n\r\n"...)
-	defer func() {
-		if cap(b) <= firstHead+joined {
-			*kept = b
-			buffers.Put(kept)
-		}
-	}()
-	if size <= joined {
+	b = strconv.AppendInt(b, int64(r.size()), 10)
+	return append(b, "\r\n\r\n"...)
+}
+
+// size is that of the body.
+func (r *Request) size() int {
+	size := 0
+	for _, part := range r.Body {
+		size += len(part)
+	}
+	return size
+}
+
+// send writes the request, whose head is in kept, in one write if it is small.
+// A very small one may stay in kept, for read to send it.
+func (c *conn) send(r *Request, kept *[]byte) error {
+	b := *kept
+	if r.size() <= joined {
 		for _, part := range r.Body {
 			b = append(b, part...)
+		}
+		*kept = b
+		if c.asker != nil && c.served && len(b) <= firstHead {
+			c.unsent = b
+			return nil
 		}
 		_, err := c.nc.Write(b)
 		return err //nolint:wrapcheck // by exchange
@@ -155,7 +181,7 @@ func (c *conn) read(p []byte) (int, error) {
 				c.abort()
 			}
 		}
-		n, err := c.nc.Read(p)
+		n, err := c.some(p)
 		now := time.Now()
 		switch {
 		case n > 0:
@@ -174,6 +200,20 @@ func (c *conn) read(p []byte) (int, error) {
 	}
 }
 
+// some sends what is still to be sent, and reads what comes.
+func (c *conn) some(p []byte) (int, error) {
+	if c.unsent == nil {
+		return c.nc.Read(p) //nolint:wrapcheck // by exchange
+	}
+	sent, n, err := c.asker.Ask(c.unsent, p)
+	if sent == 0 && isTimeout(err) { // the deadline was an old one
+		return 0, err //nolint:wrapcheck // by exchange
+	}
+	c.cut = sent < len(c.unsent)
+	c.unsent = nil
+	return n, err //nolint:wrapcheck // by exchange
+}
+
 // isTimeout reports whether a deadline has passed. Not every connection says so
 // with os.ErrDeadlineExceeded.
 func isTimeout(err error) bool {
@@ -181,10 +221,9 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-// readHead reads up to the body of the final answer, and reports whether any
-// byte came.
-func (c *conn) readHead() (some bool, err error) {
-	kept, _ := buffers.Get().(*[]byte) // the pool holds nothing else
+// readHead reads up to the body of the final answer into kept, and reports
+// whether any byte came.
+func (c *conn) readHead(kept *[]byte) (some bool, err error) {
 	b := (*kept)[:0]
 	for {
 		n, err := c.read(b[len(b):min(cap(b), maxHead)])
