@@ -35,7 +35,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasPrefix(r.URL.Path, "/v1/") {
 		r.URL.Path = cmp.Or(aside[r.URL.Path], r.URL.Path)
 	}
-	if refused := checkPath(r); refused != nil {
+	at, refused := surfaceOf(r)
+	if refused != nil {
 		turnAway(w, r, refused, id.String())
 		return
 	}
@@ -49,7 +50,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		turnAway(w, r, refused, id.String())
 		return
 	}
-	s.serve(w, r, caller, id)
+	s.serve(w, r, caller, id, at)
 }
 
 // turnAway refuses a request whose body was not looked at. Its client may have
@@ -81,20 +82,20 @@ func (s *Service) callerOf(ctx context.Context, token, remote string) (Caller, *
 // path must be one below /v1/.
 func (s *Service) ServeAs(w http.ResponseWriter, r *http.Request, c Caller) {
 	id := uuid.Must(uuid.NewV7())
-	if refused := checkPath(r); refused != nil {
+	at, refused := surfaceOf(r)
+	if refused != nil {
 		turnAway(w, r, refused, id.String())
 		return
 	}
-	s.serve(w, r, c, id)
+	s.serve(w, r, c, id, at)
 }
 
-// serve answers a request whose path is good.
-func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uuid.UUID) {
+// serve answers a request whose path is good; at is nil for a list of models.
+func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uuid.UUID, at *surface) {
 	if !s.Ready() {
 		turnAway(w, r, notReady(), id.String())
 		return
 	}
-	at := surfaces[r.URL.Path]
 	if at == nil {
 		s.listModels(w, r, c, strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, modelsPath), "/"), id.String())
 		return
@@ -120,35 +121,38 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, c Caller, id uui
 	}
 }
 
-// checkPath refuses what is not one of the paths, as written, with its method.
-func checkPath(r *http.Request) *openai.Error {
+// surfaceOf returns the way in that a request takes, nil for a list of models,
+// and refuses what is not one of the paths, as written, with its method.
+func surfaceOf(r *http.Request) (*surface, *openai.Error) {
 	path, method := r.URL.Path, http.MethodPost
+	at := surfaces[path]
 	switch {
 	case r.URL.IsAbs() || r.URL.Host != "" || path == "*":
-		return &openai.Error{
+		return nil, &openai.Error{
 			Status: http.StatusBadRequest, Type: openai.InvalidRequest, Code: "invalid_path",
 			Message: "The request line must hold a path, such as /v1/chat/completions.",
 		}
-	case path == modelsPath || strings.HasPrefix(path, modelsPath+"/") && len(path) > len(modelsPath)+1 && !strings.Contains(path, ".."):
+	case at == nil && (path == modelsPath || strings.HasPrefix(path, modelsPath+"/") && len(path) > len(modelsPath)+1 && !strings.Contains(path, "..")):
 		method = http.MethodGet
-	case surfaces[path] == nil || r.URL.RawPath != "":
-		return &openai.Error{
+	case at == nil || r.URL.RawPath != "":
+		return nil, &openai.Error{
 			Status: http.StatusNotFound, Type: openai.InvalidRequest, Code: "unknown_path",
 			Message: "There is nothing at this path. There are /v1/models, " + pathList + ".",
 		}
 	}
 	if r.Method != method && (r.Method != http.MethodHead || method != http.MethodGet) {
-		return &openai.Error{
+		return nil, &openai.Error{
 			Status: http.StatusMethodNotAllowed, Type: openai.InvalidRequest, Code: "method_not_allowed",
 			Message: "This path takes " + method + " only.",
 		}
 	}
-	if at := surfaces[path]; at == nil {
-		return anthropic.CheckVersion(r.Header)
-	} else if at.check != nil {
-		return at.check(r.Header)
+	switch {
+	case at == nil:
+		return nil, anthropic.CheckVersion(r.Header)
+	case at.check != nil:
+		return at, at.check(r.Header)
 	}
-	return nil
+	return at, nil
 }
 
 // credentials returns the API key, of which there must be exactly one. SDKs that
