@@ -91,8 +91,9 @@ func TestMemory_F34_F35_staysFlat(t *testing.T) {
 	}
 	began := time.Now()
 	var cut, inTime atomic.Int64
+	var late sync.Map // what was not cut off in time
 	var all sync.WaitGroup
-	hang := func(text string, from, to time.Duration) {
+	hang := func(what, text string, from, to time.Duration) {
 		conn := serve.dial(text)
 		if conn == nil {
 			return
@@ -104,14 +105,16 @@ func TestMemory_F34_F35_staysFlat(t *testing.T) {
 			_, err := io.Copy(io.Discard, conn)
 			if ne, ok := err.(net.Error); !ok || !ne.Timeout() { //nolint:errorlint // as net returns it
 				cut.Add(1)
+			} else {
+				late.Store(what, to)
 			}
 		})
 	}
 	body := ask("events without end", true)
 	for range each {
-		hang(serve.post("", body, len(body)), 36*time.Second, 50*time.Second)               // reads nothing
-		hang("POST /v1/chat/completions HTTP/1.1\r\nHost: ", 0, 20*time.Second)             // half a head
-		hang(serve.post("", `{"model":"outside"`, 900<<10), 50*time.Second, 80*time.Second) // a great body that does not come
+		hang("a client that reads nothing", serve.post("", body, len(body)), 36*time.Second, 50*time.Second)
+		hang("half a head", "POST /v1/chat/completions HTTP/1.1\r\nHost: ", 0, 20*time.Second)
+		hang("a great body that does not come", serve.post("", `{"model":"outside"`, 900<<10), 50*time.Second, 80*time.Second)
 	}
 	over := make(chan struct{})
 	all.Go(func() {
@@ -137,7 +140,13 @@ func TestMemory_F34_F35_staysFlat(t *testing.T) {
 		}
 	}
 	refused("a line without end", true)
-	s.within(90*time.Second, "all are cut off", func() bool { return cut.Load() == int64(3*each) })
+	s.within(90*time.Second, "all are cut off", func() bool {
+		late.Range(func(what, limit any) bool {
+			t.Fatalf("%s is not cut off in %s", what, limit)
+			return false
+		})
+		return cut.Load() == int64(3*each)
+	})
 	close(over)
 	all.Wait()
 	_, flat := resident(t, serve.Process.Pid)
