@@ -80,7 +80,7 @@ func (c *conn) exchange(ctx context.Context, r *Request) (*Answer, error) {
 	kept, _ := buffers.Get().(*[]byte) // the pool holds nothing else
 	*kept = r.head((*kept)[:0])
 	sent := c.send(r, kept)
-	if len(*kept) > firstHead {
+	if len(*kept) > firstHead { // of which many may wait for an answer
 		keep(kept)
 		kept, _ = buffers.Get().(*[]byte)
 	}
