@@ -27,6 +27,9 @@ const (
 	// would take the answer away from it.
 	lingerTime  = 500 * time.Millisecond
 	lingerBytes = 1 << 20
+	// maxUnsent is what the kernel keeps for a client that takes nothing. All of
+	// the machine's connections share its memory for that.
+	maxUnsent = 128 << 10
 )
 
 // conn is a connection, from its first byte to its end.
@@ -77,7 +80,9 @@ func newConn(ctx context.Context, s *Server, nc net.Conn) *conn {
 	if l, ok := nc.(leaver); ok {
 		l.OnLeave(c.gone)
 	}
-	c.tcp, _ = nc.(*socket.Conn)
+	if c.tcp, _ = nc.(*socket.Conn); c.tcp != nil {
+		_ = c.tcp.LimitUnsent(maxUnsent)
+	}
 	return c
 }
 
@@ -260,6 +265,9 @@ func (c *conn) isLast() bool {
 // end closes the connection, after a while if its client still writes.
 func (c *conn) end() {
 	defer c.nc.Close()
+	if c.tcp != nil && errors.Is(c.res.err, os.ErrDeadlineExceeded) {
+		_ = c.tcp.SetLinger(0) // what it does not take need not be kept for it
+	}
 	if c.body.left == 0 || c.ctx.Err() != nil {
 		return
 	}

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,6 +37,32 @@ func TestServe_closesWhenTold(t *testing.T) {
 		if _, err := r.ReadByte(); err != io.EOF {
 			t.Errorf("%s: err = %v, want the end", name, err)
 		}
+	}
+}
+
+func TestServe_keepsLittleForAClientThatReadsNothing(t *testing.T) {
+	t.Parallel()
+	taken := make(chan int, 1)
+	b := setup(t, func(w http.ResponseWriter, _ *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		sum := 0
+		for p := make([]byte, 10_000); sum < 64<<20; sum += len(p) {
+			if _, err := w.Write(p); err != nil {
+				break
+			}
+			_ = http.NewResponseController(w).Flush()
+		}
+		taken <- sum
+	})
+	c, _ := b.dial(t)
+	_ = c.(*net.TCPConn).SetReadBuffer(16 << 10)
+	_, _ = io.WriteString(c, post("/v1/x", "", "{}"))
+	if n := <-taken; n > 512<<10 {
+		t.Errorf("%d bytes were taken for it", n)
+	}
+	// A connection that only closed would still be given all of it, and the end.
+	if n, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("read %d bytes, then %v, want a reset", n, err)
 	}
 }
 

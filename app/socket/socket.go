@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // short is what the kernel moves in a few microseconds, during which the
@@ -56,6 +58,20 @@ func (l Listener) Accept() (net.Conn, error) {
 		return nil, err //nolint:wrapcheck // the listener's own
 	}
 	return Of(nc), nil
+}
+
+// LimitUnsent bounds what the kernel takes from writes before it can send it, to
+// about so many bytes: tcp(7), TCP_NOTSENT_LOWAT. A peer that reads nothing would
+// otherwise be kept megabytes for.
+func (c *Conn) LimitUnsent(bytes int) error {
+	var failed error
+	err := c.raw.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
+	})
+	if err == nil && failed != nil {
+		err = os.NewSyscallError("setsockopt", failed)
+	}
+	return err //nolint:wrapcheck // package net's own
 }
 
 // Read implements net.Conn.
