@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,7 +17,8 @@ import (
 	"github.com/inventiv-it-for-ai/inventiv/db/dbtest"
 )
 
-// behind starts a serve whose model "outside" is answered by a handler.
+// behind starts a serve whose model "outside" is answered by a handler. As with
+// clients, what the kernel keeps for it is on our side little.
 func behind(t *testing.T, h http.HandlerFunc) (*site, *replica) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -31,7 +33,13 @@ func behind(t *testing.T, h http.HandlerFunc) (*site, *replica) {
 		}
 		h(w, r)
 	})
-	engine := httptest.NewServer(mux)
+	engine := httptest.NewUnstartedServer(mux)
+	engine.Config.ConnState = func(conn net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			_ = conn.(*net.TCPConn).SetWriteBuffer(64 << 10)
+		}
+	}
+	engine.Start()
 	t.Cleanup(engine.Close)
 	s, serve := newSite(t, dbtest.URL(t), "")
 	serve.addEndpoint("outside", "outside", strings.TrimPrefix(engine.URL, "http://"))

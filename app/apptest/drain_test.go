@@ -50,7 +50,7 @@ func TestStop_finishesWhatRuns(t *testing.T) {
 	t.Parallel()
 	s, serve := newSite(t, dbtest.URL(t), filepath.Join(t.TempDir(), "ledger"))
 	serve.stop()
-	serve.args = append(serve.args, "--shutdown-delay", "500ms")
+	serve.args = append(serve.args, "--shutdown-delay", "5s")
 	serve.start()
 	serve.answers(s.model)
 	const streams = 50
@@ -67,7 +67,7 @@ func TestStop_finishesWhatRuns(t *testing.T) {
 	told := time.Now()
 	ended := make(chan int, 1)
 	go func() { ended <- serve.stop() }()
-	s.within(400*time.Millisecond, "/readyz says no", func() bool {
+	s.within(4*time.Second, "/readyz says no", func() bool {
 		status, text := serve.call(http.MethodGet, "/readyz", "", "")
 		return status == http.StatusServiceUnavailable && strings.Contains(text, "stopping")
 	})

@@ -171,7 +171,7 @@ func (r *replica) answers(model string) {
 
 // call sends one request; its status is 0 when there was no answer.
 func (r *replica) call(method, path, key, body string) (status int, text string) {
-	limit := 5 * time.Second
+	limit := 15 * time.Second
 	if slow {
 		limit = 30 * time.Second
 	}
