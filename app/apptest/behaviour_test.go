@@ -35,8 +35,8 @@ func behind(t *testing.T, h http.HandlerFunc) (*site, *replica) {
 	})
 	engine := httptest.NewUnstartedServer(mux)
 	engine.Config.ConnState = func(conn net.Conn, s http.ConnState) {
-		if s == http.StateNew {
-			_ = conn.(*net.TCPConn).SetWriteBuffer(64 << 10)
+		if tcp, ok := conn.(*net.TCPConn); ok && s == http.StateNew {
+			_ = tcp.SetWriteBuffer(64 << 10)
 		}
 	}
 	engine.Start()

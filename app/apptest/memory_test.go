@@ -44,7 +44,9 @@ func (r *replica) dial(text string) net.Conn {
 		return nil
 	}
 	r.site.t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.(*net.TCPConn).SetReadBuffer(16 << 10)
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetReadBuffer(16 << 10)
+	}
 	_, _ = io.WriteString(conn, text)
 	return conn
 }
