@@ -16,7 +16,7 @@ import (
 
 const (
 	flushEvery = 250 * time.Millisecond
-	flushBatch = 500
+	flushBatch = 2000
 )
 
 // flush is a pass: it moves final records from the spool into the database and

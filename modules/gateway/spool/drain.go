@@ -15,7 +15,8 @@ type reader struct {
 	offset int64 // in it; 0 means before the magic
 }
 
-// Batch is final records that are to be stored.
+// Batch is final records that are to be stored. They stay as they are until Next
+// is called again.
 type Batch struct {
 	Records []Record
 	end     reader
@@ -30,7 +31,7 @@ func (s *Spool) Next(limit int) (Batch, error) {
 	s.mu.Lock()
 	at, newest, size := s.reader, s.number, s.sizeOf(s.reader.number)
 	s.mu.Unlock()
-	var b Batch
+	b := Batch{Records: s.batch[:0]}
 	for len(b.Records) < limit {
 		last := at.number == newest
 		n, done, err := s.read(&b, &at, limit, size)
@@ -44,7 +45,7 @@ func (s *Spool) Next(limit int) (Batch, error) {
 			at, size = s.after(at.number)
 		}
 	}
-	b.end = at
+	b.end, s.batch = at, b.Records
 	return b, nil
 }
 

@@ -126,14 +126,17 @@ func (r *Record) encode(b []byte) []byte {
 	return b
 }
 
-// decode reads what encode wrote.
+// decode reads what encode wrote. Of a record that is there already it keeps the
+// texts that are the same, as most are from one request to the next.
 func (r *Record) decode(b []byte) error {
 	const fixed = 4 + 5*16
 	if len(b) < fixed || b[0] < 1 || b[0] > 2 || Status(b[1]) > Interrupted || b[2] > 7 || Source(b[3]) > Counted {
 		return errPayload
 	}
 	version := b[0]
-	r.Asked = ""
+	if version == 1 {
+		r.Asked = ""
+	}
 	r.Status, r.Endpoint, r.Streamed, r.Retried, r.Source = Status(b[1]), b[2]&1 != 0, b[2]&2 != 0, b[2]&4 != 0, Source(b[3])
 	b = b[4:]
 	for _, id := range [...]*uuid.UUID{&r.RequestID, &r.Organisation, &r.KeyID, &r.UserID, &r.UpstreamID} {
@@ -152,7 +155,10 @@ func (r *Record) decode(b []byte) error {
 		if n <= 0 || size > uint64(len(b)-n) {
 			return errPayload
 		}
-		*s, b = string(b[n:n+int(size)]), b[n+int(size):]
+		if text := b[n : n+int(size)]; *s != string(text) {
+			*s = string(text)
+		}
+		b = b[n+int(size):]
 	}
 	if len(b) != 0 || version == 2 && r.Asked == "" {
 		return errPayload

@@ -64,8 +64,8 @@ func unframe(b []byte, r *Record) int {
 // end, zeros and maybe a record without its mark, is neither, and room says how
 // much it is.
 func scan(b []byte, more bool, each func(*Record) bool) (used, bad, room int) {
+	var r Record
 	for used < len(b) {
-		var r Record
 		rest := b[used:]
 		if !more && rest[0] == 0 && resync(rest) < 0 {
 			return len(b), bad, len(rest)

@@ -39,7 +39,8 @@ type Spool struct {
 	noted   *os.File // the two, on disk
 	bad     int64    // bytes that were no record
 
-	text   []byte // of a segment, for Next alone
+	text   []byte   // of a segment, for Next alone
+	batch  []Record // what it has returned
 	full   atomic.Bool
 	stop   chan struct{}
 	synced sync.WaitGroup

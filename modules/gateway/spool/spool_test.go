@@ -147,6 +147,21 @@ func TestNext_deliversFinalsInOrderUntilAck(t *testing.T) {
 	}
 }
 
+func TestNext_usesItsMemoryAgain(t *testing.T) { //nolint:paralleltest // allocations are counted
+	s := open(t, t.TempDir())
+	for range 250 {
+		r := opened()
+		put(t, s, r, finished(r))
+	}
+	if n := testing.AllocsPerRun(10, func() {
+		if b, err := s.Next(200); err != nil || len(b.Records) != 200 {
+			t.Errorf("Next = %d records, %v", len(b.Records), err)
+		}
+	}); n > 20 {
+		t.Errorf("%v allocations for 200 records", n)
+	}
+}
+
 func TestOpen_makesInterruptedOfWhatHasNoFinal(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
