@@ -54,17 +54,22 @@ func TestServe_keepsLittleForAClientThatReadsNothing(t *testing.T) {
 		}
 		taken <- sum
 	})
-	c, _ := b.dial(t)
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetReadBuffer(16 << 10)
-	}
-	_, _ = io.WriteString(c, post("/v1/x", "", "{}"))
-	if n := <-taken; n > 512<<10 {
-		t.Errorf("%d bytes were taken for it", n)
-	}
-	// A connection that only closed would still be given all of it, and the end.
-	if n, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("read %d bytes, then %v, want a reset", n, err)
+	for server, request := range map[string]string{
+		"ours":     post("/v1/x", "", "{}"),
+		"net/http": "POST /v1/x HTTP/1.1\r\nHost: us\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	} {
+		c, _ := b.dial(t)
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetReadBuffer(16 << 10)
+		}
+		_, _ = io.WriteString(c, request)
+		if n := <-taken; n > 512<<10 {
+			t.Errorf("%s: %d bytes were taken for it", server, n)
+		}
+		// A connection that only closed would still be given all of it, and the end.
+		if n, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s: read %d bytes, then %v, want a reset", server, n, err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -207,6 +208,16 @@ func (b *begun) Read(p []byte) (int, error) {
 	n := copy(p, b.read)
 	b.read = b.read[n:]
 	return n, nil
+}
+
+// Write sees to it that what a client does not take in time is not kept for it
+// once net/http closes the connection, as it does then.
+func (b *begun) Write(p []byte) (int, error) {
+	n, err := b.Conn.Write(p)
+	if tcp, ok := b.Conn.(*socket.Conn); ok && errors.Is(err, os.ErrDeadlineExceeded) {
+		_ = tcp.SetLinger(0)
+	}
+	return n, err //nolint:wrapcheck // the connection's own
 }
 
 // CloseWrite lets net/http end an answer before it closes under a client that
